@@ -1,0 +1,42 @@
+# Every target sets up what it needs in .venv; only Python 3.11 or later and make must be there.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+.venv/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "expmon needs Python 3.11 or later: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.PHONY: demo
+demo: .venv/.installed ## simulate three days of experiments and watch them, in ./demo
+	$(BIN)/expmon demo demo
+
+.PHONY: test
+test: lint ## all checks: lint, types, tests with branch coverage
+	$(BIN)/pytest --numprocesses=2 --cov --cov-report=term
+
+.PHONY: lint
+lint: .venv/.installed ## ruff (lint and format) and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: .venv/.installed ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: docs
+docs: .venv/.installed ## build the documentation into docs/_build
+	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build
+
+.PHONY: clean
+clean: ## remove everything that the other targets made
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* demo docs/_build dist

@@ -1,0 +1,180 @@
+"""Everything that expmon raises on purpose.
+
+ExpmonError
+├── ConfigError               (ValueError)      a setting is missing or makes no sense
+├── InvalidInput              (ValueError)      an argument is refused before anything runs
+│   ├── InvalidSlug                             not the slug of an experiment
+│   ├── InvalidTime                             a naive datetime, an end before a start
+│   └── UnknownDataset        (LookupError)     no dataset of that name
+├── PingError                 (ValueError)      a ping or recipe that can't be read
+├── WarehouseError            (RuntimeError)    the engine refused or failed
+│   ├── NotDeployed           (LookupError)     a table or view is not there: deploy
+│   ├── SchemaMismatch                          a table's columns differ from the catalogue
+│   ├── PartitionViolation                      a step produced rows of another partition
+│   └── WarehouseLocked       (TimeoutError)    another run or process has the warehouse
+├── UnsupportedSQL            (RuntimeError)    a statement has no form in the engine's dialect
+└── StoreError                (OSError)         the export store can't be read or written
+    └── ExportSuperseded                        a newer export has claimed the store
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+
+class ExpmonError(Exception):
+    """The root of all errors that expmon raises on purpose."""
+
+
+class ConfigError(ExpmonError, ValueError):
+    """A setting is missing, unknown or makes no sense; the message names it."""
+
+
+class InvalidInput(ExpmonError, ValueError):
+    """An argument is refused before anything runs."""
+
+
+class InvalidSlug(InvalidInput):
+    """The text can't be an experiment's slug.
+
+    Attributes:
+        slug: what was given.
+    """
+
+    def __init__(self, slug: str) -> None:
+        self.slug = slug
+        super().__init__(
+            f"{slug[:80]!r} is not an experiment slug: letters, digits, '.', '_' and '-', the "
+            "first a letter or digit, no '..', at most 150 characters. "
+            "Experiments of other names are in the tables: query those directly."
+        )
+
+
+class InvalidTime(InvalidInput):
+    """A time without a zone, or an interval that ends before it starts."""
+
+
+class UnknownDataset(InvalidInput, LookupError):
+    """No dataset has this name.
+
+    Attributes:
+        dataset: what was given.
+        near: the names that come closest.
+    """
+
+    def __init__(self, dataset: str, near: Sequence[str]) -> None:
+        self.dataset = dataset
+        self.near = tuple(near)
+        hint = f"Did you mean {', '.join(near)}?" if near else "expmon.datasets() lists them all."
+        super().__init__(f"there is no dataset {dataset[:80]!r}. {hint}")
+
+
+class PingError(ExpmonError, ValueError):
+    """A ping or a recipe that can't be read; the message says what is wrong with it."""
+
+
+class WarehouseError(ExpmonError, RuntimeError):
+    """The engine refused or failed.
+
+    Attributes:
+        sql: the statement that was running, if any.
+    """
+
+    def __init__(self, message: str, *, sql: str | None = None) -> None:
+        self.sql = sql
+        super().__init__(message)
+
+
+class NotDeployed(WarehouseError, LookupError):
+    """A table or view is not there.
+
+    Attributes:
+        relation: the table or view.
+    """
+
+    def __init__(self, relation: str, *, sql: str | None = None) -> None:
+        self.relation = relation
+        super().__init__(
+            f"{relation} does not exist. Create the tables and views first: "
+            "`expmon deploy` or monitor.deploy().",
+            sql=sql,
+        )
+
+
+class SchemaMismatch(WarehouseError):
+    """A table's columns differ from the catalogue's; nothing was changed.
+
+    Attributes:
+        relation: the table.
+        differences: one sentence per difference.
+    """
+
+    def __init__(self, relation: str, differences: Sequence[str]) -> None:
+        self.relation = relation
+        self.differences = tuple(differences)
+        super().__init__(
+            f"{relation} has other columns than expmon's catalogue: {'; '.join(differences)}. "
+            "It was left as it is. Move it away or alter it, then deploy again."
+        )
+
+
+class PartitionViolation(WarehouseError):
+    """A step produced rows that belong to another partition; nothing was written.
+
+    Attributes:
+        relation: the destination.
+        partition: the partition the step was to replace.
+        rows: how many rows belong elsewhere.
+    """
+
+    def __init__(self, relation: str, partition: str, rows: int, *, sql: str) -> None:
+        self.relation = relation
+        self.partition = partition
+        self.rows = rows
+        super().__init__(
+            f"{rows} rows for {relation}${partition} belong to another partition; "
+            "nothing was written. This is a bug in the statement or in a source: "
+            "a row's date column disagrees with its timestamp.",
+            sql=sql,
+        )
+
+
+class WarehouseLocked(WarehouseError, TimeoutError):
+    """Another run, or another process, has the warehouse."""
+
+
+class UnsupportedSQL(ExpmonError, RuntimeError):
+    """A statement has no form in the engine's dialect.
+
+    Attributes:
+        name: the dataset or relation that the statement is of.
+    """
+
+    def __init__(self, name: str, dialect: str, reason: str) -> None:
+        self.name = name
+        super().__init__(f"the statement of {name} can't be written for {dialect}: {reason}")
+
+
+class StoreError(ExpmonError, OSError):
+    """The export store can't be read or written; the message names the place and the cause."""
+
+
+class ExportSuperseded(StoreError):
+    """A newer export has claimed the store, so this one stopped; the newer files stay.
+
+    Attributes:
+        as_of: of this export.
+        newer: the ``as_of`` of the one that has claimed the store.
+    """
+
+    def __init__(self, as_of: datetime, newer: datetime) -> None:
+        self.as_of = as_of
+        self.newer = newer
+        super().__init__(
+            f"the export as of {as_of.isoformat()} stopped: one as of {newer.isoformat()} has "
+            "claimed the same place. Nothing to do: its files are newer."
+        )
