@@ -5,16 +5,19 @@ ExpmonError
 ├── InvalidInput              (ValueError)      an argument is refused before anything runs
 │   ├── InvalidSlug                             not the slug of an experiment
 │   ├── InvalidTime                             a naive datetime, an end before a start
+│   ├── UnknownExperiment     (LookupError)     nothing is known of an experiment
 │   └── UnknownDataset        (LookupError)     no dataset of that name
 ├── PingError                 (ValueError)      a ping or recipe that can't be read
 ├── WarehouseError            (RuntimeError)    the engine refused or failed
 │   ├── NotDeployed           (LookupError)     a table or view is not there: deploy
 │   ├── SchemaMismatch                          a table's columns differ from the catalogue
 │   ├── PartitionViolation                      a step produced rows of another partition
+│   ├── SourceMissing         (LookupError)     a day can't be counted: its sources lack it
 │   └── WarehouseLocked       (TimeoutError)    another run or process has the warehouse
 ├── UnsupportedSQL            (RuntimeError)    a statement has no form in the engine's dialect
 └── StoreError                (OSError)         the export store can't be read or written
-    └── ExportSuperseded                        a newer export has claimed the store
+    ├── ExportSuperseded                        a newer export has claimed the store
+    └── StoreConflict                           somebody else wrote the object meanwhile
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
 
 class ExpmonError(Exception):
@@ -56,6 +59,21 @@ class InvalidSlug(InvalidInput):
 
 class InvalidTime(InvalidInput):
     """A time without a zone, or an interval that ends before it starts."""
+
+
+class UnknownExperiment(InvalidInput, LookupError):
+    """Neither the metadata nor any dataset has the experiment.
+
+    Attributes:
+        slug: what was given.
+    """
+
+    def __init__(self, slug: str) -> None:
+        self.slug = slug
+        super().__init__(
+            f"there is no experiment {slug!r}: no metadata and no rows in any dataset. "
+            "`expmon experiments` lists those that are active."
+        )
 
 
 class UnknownDataset(InvalidInput, LookupError):
@@ -143,6 +161,26 @@ class PartitionViolation(WarehouseError):
         )
 
 
+class SourceMissing(WarehouseError, LookupError):
+    """A day can't be counted, since sources have no rows of it; nothing was written.
+
+    Attributes:
+        relation: the table that was to be written.
+        day: which day of it.
+        sources: the sources that lack it.
+    """
+
+    def __init__(self, relation: str, day: date, sources: Sequence[str]) -> None:
+        self.relation = relation
+        self.day = day
+        self.sources = tuple(sources)
+        super().__init__(
+            f"day {day} of {relation} can't be counted: {', '.join(sources)} has no rows of it. "
+            "Nothing was written, so that what is there is kept. Load the source's day first, or, "
+            "if it is rightly empty, list the source under empty_sources in the configuration."
+        )
+
+
 class WarehouseLocked(WarehouseError, TimeoutError):
     """Another run, or another process, has the warehouse."""
 
@@ -177,4 +215,19 @@ class ExportSuperseded(StoreError):
         super().__init__(
             f"the export as of {as_of.isoformat()} stopped: one as of {newer.isoformat()} has "
             "claimed the same place. Nothing to do: its files are newer."
+        )
+
+
+class StoreConflict(StoreError):
+    """An object was written by somebody else since it was read; nothing was written.
+
+    Attributes:
+        name: of the object.
+    """
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name = name
+        super().__init__(
+            f"{name} in {url} was written by somebody else meanwhile. "
+            "Export again; if that goes on, find out what else exports to the same place."
         )

@@ -180,16 +180,18 @@ class Parameter:
     type: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Statement:
-    """A query as a tree, and the parameters that it takes.
+    """A query, or what creates a view, as a tree, and the parameters that it takes.
+
+    Statements are equal only if they are the same one: trees are dear to compare.
 
     Attributes:
         name: the relation, or the job, that the query is of; errors say it.
     """
 
     name: str
-    tree: exp.Query
+    tree: exp.Expr
     parameters: tuple[Parameter, ...] = ()
 
 

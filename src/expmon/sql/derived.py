@@ -1,0 +1,189 @@
+"""The derived datasets, one builder for each kind of series.
+
+Each statement computes one day: ``@day``, up to the window ``@latest_window`` of that day.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from expmon.catalog.derived import OTHER_EVENTS
+from expmon.catalog.model import Series
+from expmon.catalog.population import ACTIVE_CLIENTS
+from expmon.sql.build import (
+    DAY_START,
+    NEXT_DAY_START,
+    expression,
+    select,
+    table,
+    union_all,
+    unnest,
+    where,
+    with_steps,
+)
+from expmon.sql.tiers import steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from expmon.catalog.model import Dataset, Names, Tiers
+
+AWAKE_DAYS = 14
+"""An experiment is awake on a day if it has a row on it or on the 13 days before it."""
+
+# A NULL branch is named before rows are grouped.
+_BRANCH = "COALESCE(branch, 'null') AS branch"
+
+
+def derived(dataset: Dataset, names: Names) -> exp.Query:
+    """The rows of the dataset on ``@day``, up to ``@latest_window``."""
+    builders: dict[Series, Callable[[Dataset, Names], exp.Query]] = {
+        Series.COUNT: _count,
+        Series.CUMULATIVE: _cumulative,
+        Series.DAILY: _daily,
+        Series.EVENTS: _events,
+    }
+    return builders[dataset.series](dataset, names)
+
+
+def _count(dataset: Dataset, names: Names) -> exp.Query:
+    query = select(
+        "window_start AS time", "branch", "experiment", f"SUM({dataset.value}) AS value"
+    ).from_("aggregates")
+    return with_steps(
+        query.group_by("time", "branch", "experiment"),
+        _aggregates(dataset, names, _columns(dataset.value), days=1),
+    )
+
+
+def _daily(_: Dataset, names: Names) -> exp.Query:
+    clients = select(_BRANCH, "experiment_id AS experiment", "active_clients").from_(
+        table(ACTIVE_CLIENTS, names)
+    )
+    query = select(
+        f"{DAY_START} AS time", "branch", "experiment", "SUM(active_clients) AS value"
+    ).from_("clients")
+    return with_steps(
+        query.group_by("branch", "experiment"),
+        {"clients": where(clients, "submission_date = DATE_SUB(@day, INTERVAL 1 DAY)")},
+    )
+
+
+def _events(dataset: Dataset, names: Names) -> exp.Query:
+    entries = ", ".join(
+        f"STRUCT('{column.removesuffix('_count')}' AS event, {column} AS value)"
+        for column in OTHER_EVENTS
+    )
+    query = select(
+        "window_start AS time",
+        "branch",
+        "experiment",
+        "entry.event AS event",
+        "SUM(entry.value) AS value",
+    ).from_("aggregates")
+    query = where(unnest(query, f"[{entries}]", "entry"), "entry.value > 0")
+    return with_steps(
+        query.group_by("time", "branch", "experiment", "event"),
+        _aggregates(dataset, names, OTHER_EVENTS, days=1),
+    )
+
+
+def _cumulative(dataset: Dataset, names: Names) -> exp.Query:
+    """Running sums, dense from each series' first window; see the design's section 5."""
+    columns = _columns(dataset.value, dataset.starts or "TRUE")
+    series_keys = ("branch", "experiment")
+    changes = select("window_start", *series_keys, f"SUM({dataset.value}) AS change")
+    changes = where(
+        changes.from_("aggregates"),
+        f"window_start >= {DAY_START}",
+        *([f"({dataset.starts})"] if dataset.starts else []),
+    )
+    opening_values = where(
+        select(*series_keys, "value").from_(table(dataset.table, names)),
+        f"time = TIMESTAMP_SUB({DAY_START}, INTERVAL 5 MINUTE)",
+    )
+    first_windows = union_all(
+        [
+            select(*series_keys, f"{DAY_START} AS first_window").from_("opening_values"),
+            select(*series_keys, "window_start AS first_window").from_("changes"),
+        ]
+    )
+    series = (
+        select(*series_keys, "MIN(first_window) AS first_window")
+        .from_("first_windows")
+        .group_by(*series_keys)
+    )
+    return with_steps(
+        _running_sum(),
+        {
+            **_aggregates(dataset, names, columns, days=AWAKE_DAYS),
+            "changes": changes.group_by("window_start", *series_keys),
+            "opening_values": opening_values,
+            "first_windows": first_windows,
+            "series": series,
+            "awake": select("experiment").distinct().from_("aggregates"),
+            "windows": _windows(),
+        },
+    )
+
+
+def _windows() -> exp.Query:
+    """Every window of the series of awake experiments, the latest one of the others."""
+    dense = select("time", "branch", "experiment").from_("series")
+    dense = unnest(
+        dense,
+        "GENERATE_TIMESTAMP_ARRAY(first_window, @latest_window, INTERVAL 5 MINUTE)",
+        "time",
+    )
+    asleep = select("@latest_window AS time", "branch", "experiment").from_("series")
+    return union_all(
+        [
+            where(dense, "experiment IN (SELECT experiment FROM awake)"),
+            where(asleep, "NOT experiment IN (SELECT experiment FROM awake)"),
+        ]
+    )
+
+
+def _running_sum() -> exp.Select:
+    series = "windows.branch = {0}.branch AND windows.experiment = {0}.experiment"
+    total = (
+        "COALESCE(opening_values.value, 0) + SUM(COALESCE(changes.change, 0)) OVER "
+        "(PARTITION BY windows.experiment, windows.branch ORDER BY windows.time)"
+    )
+    return (
+        select("windows.time", "windows.branch", "windows.experiment", f"{total} AS value")
+        .from_("windows")
+        .join("opening_values", on=series.format("opening_values"), join_type="left")
+        .join(
+            "changes",
+            on=f"windows.time = changes.window_start AND {series.format('changes')}",
+            join_type="left",
+        )
+    )
+
+
+def _aggregates(
+    dataset: Dataset, names: Names, columns: Sequence[str], *, days: int
+) -> dict[str, exp.Query]:
+    """The tiers as one, of the day and the ``days - 1`` before it."""
+    tiers: Tiers | None = dataset.tiers
+    if tiers is None:
+        raise ValueError(f"{dataset.name} is a {dataset.series} series and needs tiers")
+    start = DAY_START
+    if days > 1:
+        start = f"TIMESTAMP_SUB({DAY_START}, INTERVAL {days - 1} DAY)"
+    return steps(
+        tiers,
+        names,
+        columns=("window_start", _BRANCH, "experiment", *columns),
+        within=(f"window_start >= {start}", f"window_start < {NEXT_DAY_START}"),
+        until=("window_start <= @latest_window",),
+    )
+
+
+def _columns(*texts: str) -> tuple[str, ...]:
+    """The columns that the expressions read, each once."""
+    found = (c.name for t in texts for c in expression(t).find_all(exp.Column, bfs=False))
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,201 @@
+"""What is read out of the tables: an experiment's rows, the experiments, the export's series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from expmon.catalog.bookkeeping import PARTITIONS
+from expmon.catalog.model import Parameter, Rollup, Series, Statement
+from expmon.catalog.sources import EXPERIMENTS
+from expmon.sql.build import expression, select, table, union_all, unnested, where, with_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlglot import exp
+
+    from expmon.catalog.model import Dataset, Names, Relation
+
+SLUG = Parameter("slug", "STRING")
+BRANCH = Parameter("branch", "STRING")
+START = Parameter("start", "TIMESTAMP")
+END = Parameter("end", "TIMESTAMP")
+TODAY = Parameter("today", "DATE")
+SLUGS = Parameter("slugs", "ARRAY<STRING>")
+EXPERIMENT_STARTS = Parameter("experiments", "ARRAY<STRUCT<slug STRING, start TIMESTAMP>>")
+EARLIEST_START = Parameter("earliest_start", "TIMESTAMP")
+AS_OF = Parameter("as_of", "TIMESTAMP")
+
+EXPORTED_DAYS = 14
+"""An experiment is exported until so many days after its end."""
+FINE_DAYS = 14
+"""Until so many days after its start an experiment has a point for every window."""
+
+
+def fetch(relation: Relation, names: Names, filters: Sequence[Parameter]) -> Statement:
+    """An experiment's rows of a view.
+
+    Args:
+        relation: one of the user-facing views.
+        names: where it lies.
+        filters: beside the slug, which of `BRANCH`, `START` and `END` are given.
+    """
+    columns = relation.column_names
+    time = "time" if "time" in columns else "window_start"
+    conditions = {
+        SLUG: "experiment = @slug",
+        BRANCH: "branch = @branch",
+        START: f"{time} >= @start",
+        END: f"{time} < @end",
+    }
+    parameters = (SLUG, *filters)
+    keys = [name for name in ("branch", "type", "event") if name in columns]
+    query = where(
+        select(*columns).from_(table(relation, names)), *(conditions[p] for p in parameters)
+    )
+    return Statement(relation.name, query.order_by(time, *keys), parameters)
+
+
+def active_experiments(names: Names) -> Statement:
+    """The experiments that are live on ``@today``, or ended at most 14 days before."""
+    query = select(
+        "slug", "type", "app_name", "channel", "start_date", "enrollment_end_date", "end_date"
+    ).from_("experiments")
+    steps = {"experiments": _experiments(names, "type", "app_name", "channel")}
+    query = where(query, *_active()).order_by("start_date", "slug")
+    return Statement("active_experiments", with_steps(query, steps), (TODAY,))
+
+
+def export_metadata(names: Names, *, is_named: bool) -> Statement:
+    """Two lists in one query: the experiments to export, and how far each table goes.
+
+    Args:
+        names: where the tables lie.
+        is_named: the experiments of ``@slugs``, instead of those active ``@today``.
+    """
+    chosen = ["slug IN UNNEST(@slugs)"] if is_named else _active()
+    experiments = select(
+        "slug",
+        "start_date",
+        "CAST(NULL AS STRING) AS relation",
+        "CAST(NULL AS STRING) AS latest_partition",
+        "CAST(NULL AS TIMESTAMP) AS as_of",
+    ).from_("experiments")
+    written = select(
+        "CAST(NULL AS STRING) AS slug",
+        "CAST(NULL AS DATE) AS start_date",
+        "relation",
+        "MAX(`partition`) AS latest_partition",
+        "MAX(as_of) AS as_of",
+    ).from_(table(PARTITIONS, names))
+    query = union_all([where(experiments, *chosen), written.group_by("relation")])
+    steps = {"experiments": _experiments(names)}
+    return Statement("export_metadata", with_steps(query, steps), (SLUGS if is_named else TODAY,))
+
+
+def first_time(names: Names, datasets: Sequence[Dataset]) -> Statement:
+    """The time of an experiment's first row in any of the datasets; NULL if it has none."""
+    rows = union_all(
+        where(select("time").from_(table(d.table, names)), "experiment = @slug") for d in datasets
+    )
+    query = select("MIN(time) AS time").from_("times")
+    return Statement("first_time", with_steps(query, {"times": rows}), (SLUG,))
+
+
+def export_series(names: Names, datasets: Sequence[Dataset]) -> Statement:
+    """One row per experiment and dataset with its points, newest first, then by branch.
+
+    Up to 14 days after an experiment's start it has a point for every window; after that one for
+    every 30 minutes, labelled with their end: counts added up, of cumulative values the last.
+    """
+    experiments = select(
+        "experiment.slug AS slug",
+        "experiment.start AS start",
+        f"@as_of > TIMESTAMP_ADD(experiment.start, INTERVAL {FINE_DAYS} DAY) AS is_coarse",
+    ).from_(unnested("@experiments", "experiment"))
+    steps: dict[str, exp.Query] = {"experiments": experiments}
+    points = []
+    for name, rollup, rolled_up in (
+        ("counts", Rollup.SUM, _summed),
+        ("running_sums", Rollup.LAST, _last),
+        ("days", None, _as_they_are),
+    ):
+        if members := [dataset for dataset in datasets if _coarser(dataset) is rollup]:
+            steps[name] = union_all(_rows(dataset, names) for dataset in members)
+            steps[f"{name}_since_start"] = _since_start(name, rollup)
+            points.append(rolled_up(f"{name}_since_start"))
+    steps["points"] = union_all(points)
+    series = select(
+        "dataset",
+        "experiment",
+        "ARRAY_AGG(STRUCT(point AS time, branch, value) ORDER BY point DESC, branch) AS points",
+    ).from_("points")
+    # Only buckets that are over, so that no chart ends in a dip.
+    series = where(series, "point <= @as_of").group_by("dataset", "experiment")
+    parameters = (EXPERIMENT_STARTS, SLUGS, EARLIEST_START, AS_OF)
+    return Statement("export_series", with_steps(series, steps), parameters)
+
+
+def _coarser(dataset: Dataset) -> Rollup | None:
+    """How its points become half hours; daily datasets keep their days."""
+    return None if dataset.series is Series.DAILY else dataset.rollup
+
+
+def _rows(dataset: Dataset, names: Names) -> exp.Select:
+    query = select(f"'{dataset.name}' AS dataset", "time", "branch", "experiment", "value")
+    return where(
+        query.from_(table(dataset.table, names)),
+        "time >= @earliest_start",
+        "time < @as_of",
+        "experiment IN UNNEST(@slugs)",
+    )
+
+
+def _since_start(step: str, rollup: Rollup | None) -> exp.Select:
+    """The rows from the experiment's start on, each with the point of the export it belongs to."""
+    half_hour = "TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE)"
+    query = select(
+        "dataset",
+        "experiment",
+        "branch",
+        f"IF(is_coarse, {half_hour}, time) AS point" if rollup else "time AS point",
+        *(["time"] if rollup is Rollup.LAST else []),
+        "value",
+    ).from_(step)
+    query = query.join("experiments", on=expression("experiment = slug"))
+    return where(query, "time >= start")
+
+
+def _summed(step: str) -> exp.Select:
+    query = select("dataset", "experiment", "branch", "point", "SUM(value) AS value").from_(step)
+    return query.group_by("dataset", "experiment", "branch", "point")
+
+
+def _last(step: str) -> exp.Select:
+    partition = "PARTITION BY dataset, experiment, branch, point"
+    return _as_they_are(step).qualify(
+        f"ROW_NUMBER() OVER ({partition} ORDER BY time DESC) = 1", dialect="bigquery"
+    )
+
+
+def _as_they_are(step: str) -> exp.Select:
+    return select("dataset", "experiment", "branch", "point", "value").from_(step)
+
+
+def _experiments(names: Names, *described: str) -> exp.Select:
+    """Each slug once: from its earliest start to its latest end, no end beating any other."""
+    query = select(
+        "normandy_slug AS slug",
+        *(f"MAX({column}) AS {column}" for column in described),
+        "MIN(start_date) AS start_date",
+        *(["MAX(enrollment_end_date) AS enrollment_end_date"] if described else []),
+        "IF(LOGICAL_OR(end_date IS NULL), NULL, MAX(end_date)) AS end_date",
+    ).from_(table(EXPERIMENTS, names))
+    return where(query, "normandy_slug IS NOT NULL").group_by("normandy_slug")
+
+
+def _active() -> tuple[str, ...]:
+    return (
+        "start_date <= @today",
+        f"(end_date IS NULL OR @today <= DATE_ADD(end_date, INTERVAL {EXPORTED_DAYS} DAY))",
+    )

@@ -1,0 +1,71 @@
+"""The three tiers as one: each window from exactly one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from expmon.sql.build import select, table, union_all, where, with_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlglot import exp
+
+    from expmon.catalog.model import Names, Relation, Tiers
+
+_HOUR = "TIMESTAMP_TRUNC(window_start, HOUR)"
+
+
+def steps(
+    tiers: Tiers,
+    names: Names,
+    *,
+    columns: Sequence[str],
+    within: Sequence[str] = (),
+    until: Sequence[str] = (),
+) -> dict[str, exp.Query]:
+    """The CTEs of the tiers as one, the last being ``aggregates``.
+
+    A day is the daily table's if that has a row of it, else an hour is the hourly table's if that
+    has a row of it, else it is that of recents. So days and hours are excluded by the windows that
+    start in them; by ``window_end`` the day after a final one would be lost.
+
+    Args:
+        tiers: which aggregates.
+        names: where the tables lie.
+        columns: what a row of ``aggregates`` has.
+        within: conditions that bound the tables to whole days.
+        until: conditions that cut off the last of these days.
+    """
+
+    def rows_of(relation: Relation, *conditions: str) -> exp.Select:
+        query = select(*columns).from_(table(relation, names))
+        return where(query, *within, *until, *conditions)
+
+    not_final = "NOT DATE(window_start) IN (SELECT day FROM final_days)"
+    not_written = f"NOT {_HOUR} IN (SELECT hour FROM written_hours)"
+    days = select("DATE(window_start) AS day").from_(table(tiers.daily, names)).distinct()
+    hours = select(f"{_HOUR} AS hour").from_(table(tiers.hourly, names)).distinct()
+    return {
+        "final_days": where(days, *within),
+        "written_hours": where(hours, *within),
+        "aggregates": union_all(
+            [
+                rows_of(tiers.daily),
+                rows_of(tiers.hourly, not_final),
+                rows_of(tiers.recents, not_final, not_written),
+            ]
+        ),
+    }
+
+
+def live_view(tiers: Tiers, names: Names) -> exp.Query:
+    """The live view, with running sums per experiment and branch where the tiers have them."""
+    running = [
+        f"SUM({measure}) OVER (PARTITION BY experiment, branch ORDER BY window_start) "
+        f"AS cumulative_{measure}"
+        for measure in tiers.measures
+        if tiers.cumulative
+    ]
+    query = select(*tiers.columns, *running).from_("aggregates")
+    return with_steps(query, steps(tiers, names, columns=tiers.columns))
