@@ -1,0 +1,1 @@
+"""Where statements run: the protocol, and one module for each engine."""

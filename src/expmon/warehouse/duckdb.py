@@ -1,0 +1,319 @@
+"""The embedded engine: one DuckDB file, a dataset is a schema of it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from expmon.catalog import RELATIONS
+from expmon.catalog.bookkeeping import PARTITIONS
+from expmon.catalog.model import Kind, Names, Relation, Statement
+from expmon.catalog.sources import EVENT_V4, EVENTS_LIVE, EXPERIMENTS, MAIN_V4
+from expmon.errors import PartitionViolation, SchemaMismatch, WarehouseLocked
+from expmon.sql import view
+from expmon.sql.embedded import source_views
+from expmon.warehouse.duckdb_file import DuckDBFile
+from expmon.warehouse.protocol import SourceState, State, Write, Written
+from expmon.warehouse.translation import duckdb_sql, duckdb_type
+from expmon.windows import DAY, HOUR, Partition, floor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+_TICK = timedelta(microseconds=1)
+_LOADED = (EVENT_V4, MAIN_V4)
+"""The sources that pings are loaded into; the others are views over them."""
+
+_leases: dict[str, threading.Lock] = {}
+
+
+class DuckDBWarehouse:
+    """A warehouse in one file.
+
+    The file is opened with the first use and stays open, and so locked for other processes, until
+    `close`. Runs in one process wait for each other.
+
+    Args:
+        path: the file; its directory must exist.
+        names: what the tables are called; projects have no meaning here.
+    """
+
+    def __init__(self, path: Path, names: Names | None = None) -> None:
+        self.names = names or Names()
+        self._file = DuckDBFile(path)
+
+    def deploy(self) -> list[str]:
+        """Create tables, views and the sources; see `Warehouse.deploy`."""
+        with self._file.transaction():
+            return [sentence for r in RELATIONS.values() for sentence in self._deploy(r)]
+
+    def state(self) -> State:
+        """What is remembered, and which days the tables and sources have."""
+        columns = "relation", "partition", "started_at", "modified_at", "as_of", "rows"
+        memo = self._file.arrow(
+            f"SELECT {_quoted(columns)} FROM {self._name(PARTITIONS)}", name=PARTITIONS.name
+        )
+        written: dict[str, dict[Partition, Written]] = {}
+        for row in memo.to_pylist():
+            entry = Written(
+                started_at=row["started_at"].astimezone(UTC),
+                modified_at=row["modified_at"].astimezone(UTC),
+                as_of=row["as_of"].astimezone(UTC),
+                rows=row["rows"],
+            )
+            written.setdefault(row["relation"], {})[Partition(row["partition"])] = entry
+        firsts = self._first_days()
+        loaded = {
+            relation.name: SourceState(
+                firsts.pop(relation.name, None),
+                {p.day: e.modified_at for p, e in written.pop(relation.name, {}).items()},
+            )
+            for relation in _LOADED
+        }
+        inputs = {name for relation in RELATIONS.values() for name in relation.inputs}
+        sources = {
+            name: loaded[_loaded_behind(RELATIONS[name])]
+            for name in inputs
+            if RELATIONS[name].kind is Kind.SOURCE or RELATIONS[name] == EVENTS_LIVE
+        }
+        return State(written, sources, firsts)
+
+    def query(self, statement: Statement, parameters: Mapping[str, Any]) -> pa.Table:
+        """The rows of the statement."""
+        return self._file.arrow(duckdb_sql(statement), parameters, name=statement.name)
+
+    def write(self, write: Write) -> Written:
+        """Replace the partition and remember it, in one transaction."""
+        relation, sql = write.relation, duckdb_sql(write.statement)
+        columns, target = _quoted(relation.column_names), self._name(relation)
+        belongs, bounds = _partition_filter(write)
+        with self._file.transaction():
+            started_at = self._now()
+            self._file.execute(
+                f"CREATE OR REPLACE TEMP TABLE step AS {sql}", write.parameters, name=relation.name
+            )
+            rows, strangers = self._file.row(
+                f"SELECT COUNT(*), COUNT_IF(({belongs}) IS NOT TRUE) FROM step", bounds
+            )
+            if strangers:
+                raise PartitionViolation(relation.name, write.partition.id, strangers, sql=sql)
+            self._file.execute(f"DELETE FROM {target} WHERE {belongs}", bounds, name=relation.name)
+            self._file.execute(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM step")
+            modified_at = max(datetime.now(UTC), started_at + _TICK)
+            entry = Written(started_at, modified_at, write.as_of, rows)
+            self._remember(relation, {write.partition: entry})
+            self._expire(relation, write.as_of)
+        return entry
+
+    def load(
+        self, relation: Relation, rows: Sequence[Mapping[str, Any]], *, key: str | None = None
+    ) -> None:
+        """Add rows to a source and remember which of its days changed, in one transaction."""
+        import pyarrow as pa
+
+        target = self._name(relation)
+        with self._file.transaction():
+            empty = self._file.arrow(f"SELECT * FROM {target} LIMIT 0", name=relation.name)
+            if key is not None:
+                self._file.execute(
+                    f'DELETE FROM {target} WHERE list_contains($keys, "{key}")',
+                    {"keys": [row[key] for row in rows]},
+                )
+            self._file.insert(target, pa.Table.from_pylist(list(rows), schema=empty.schema))
+            if relation.partitioning:
+                column = relation.partitioning.column
+                counts = Counter(row[column].astimezone(UTC).date() for row in rows)
+                now = self._now()
+                self._remember(
+                    relation,
+                    {
+                        Partition.of_day(day): Written(now, now, now, count)
+                        for day, count in counts.items()
+                    },
+                )
+
+    @contextlib.contextmanager
+    def lease(self, wait: timedelta) -> Iterator[None]:
+        """Keep other runs of this process out; other processes can't open the file."""
+        self._file.opened(wait)
+        lock = _leases.setdefault(str(self._file.path.resolve()), threading.Lock())
+        if not lock.acquire(timeout=wait.total_seconds()):
+            raise WarehouseLocked(
+                f"another run writes to {self._file.path}. Try again later, or wait longer."
+            )
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    # What the methods above are made of
+
+    def _deploy(self, relation: Relation) -> Iterator[str]:
+        self._file.execute(f'CREATE SCHEMA IF NOT EXISTS "{self.names.of(relation).dataset}"')
+        is_table = relation.kind is Kind.TABLE or relation in {*_LOADED, EXPERIMENTS}
+        present = self._table_type(relation)
+        if present and present != ("BASE TABLE" if is_table else "VIEW"):
+            raise SchemaMismatch(relation.name, [f"it is a {present.lower()}"])
+        if not is_table:
+            tree = source_views(self.names).get(relation.name) or view(relation, self.names).tree
+            yield from self._deploy_view(relation, Statement(relation.name, tree))
+        elif not present:
+            self._file.execute(f"CREATE TABLE {self._name(relation)} ({_ddl(relation)})")
+            yield f"created table {relation.name}"
+        else:
+            self._file.execute(f"CREATE OR REPLACE TEMP TABLE wanted ({_ddl(relation)})")
+            wanted = self._described("wanted")
+            if differences := _differences(self._described(self._name(relation)), wanted):
+                raise SchemaMismatch(relation.name, differences)
+
+    def _deploy_view(self, relation: Relation, statement: Statement) -> Iterator[str]:
+        before = self._view_sql(relation)
+        self._file.execute(
+            f"CREATE OR REPLACE VIEW {self._name(relation)} AS {duckdb_sql(statement)}",
+            name=relation.name,
+        )
+        if before != self._view_sql(relation):
+            yield f"{'replaced' if before else 'created'} view {relation.name}"
+
+    def _view_sql(self, relation: Relation) -> str | None:
+        place = self.names.of(relation)
+        (found,) = self._file.row(
+            "SELECT MAX(sql) FROM duckdb_views() WHERE schema_name = $schema AND view_name = $view",
+            {"schema": place.dataset, "view": place.table},
+        )
+        return None if found is None else str(found)
+
+    def _table_type(self, relation: Relation) -> str | None:
+        place = self.names.of(relation)
+        (found,) = self._file.row(
+            "SELECT MAX(table_type) FROM information_schema.tables "
+            "WHERE table_schema = $schema AND table_name = $table",
+            {"schema": place.dataset, "table": place.table},
+        )
+        return None if found is None else str(found)
+
+    def _described(self, table: str) -> dict[str, str]:
+        described = self._file.arrow(f"DESCRIBE {table}").to_pylist()
+        return {row["column_name"]: row["column_type"] for row in described}
+
+    def _first_days(self) -> dict[str, date]:
+        """The first day that each partitioned table has rows of; none of empty ones."""
+        tables = [
+            relation
+            for relation in RELATIONS.values()
+            if relation.partitioning and (relation.kind is Kind.TABLE or relation in _LOADED)
+        ]
+        firsts = " UNION ALL ".join(
+            f"SELECT '{relation.name}' AS relation, "
+            f'CAST(MIN("{relation.partitioning.column}") AS DATE) AS first_day '
+            f"FROM {self._name(relation)}"
+            for relation in tables
+            if relation.partitioning
+        )
+        rows = self._file.arrow(firsts, name=tables[0].name).to_pylist()
+        return {row["relation"]: row["first_day"] for row in rows if row["first_day"]}
+
+    def _remember(self, relation: Relation, entries: Mapping[Partition, Written]) -> None:
+        for partition, entry in entries.items():
+            values = {
+                "relation": relation.name,
+                "partition": partition.id,
+                "job_id": uuid.uuid4().hex,
+                "as_of": entry.as_of,
+                "started_at": entry.started_at,
+                "rows": entry.rows,
+                "bytes": None,
+                "modified_at": entry.modified_at,
+            }
+            places = ", ".join(f"${name}" for name in values)
+            self._forget(relation, '"partition" = $partition', {"partition": partition.id})
+            self._file.execute(
+                f"INSERT INTO {self._name(PARTITIONS)} ({_quoted(tuple(values))}) "
+                f"VALUES ({places})",
+                values,
+                name=PARTITIONS.name,
+            )
+
+    def _forget(self, relation: Relation, which: str, values: Mapping[str, Any]) -> None:
+        self._file.execute(
+            f"DELETE FROM {self._name(PARTITIONS)} WHERE relation = $relation AND {which}",
+            {"relation": relation.name, **values},
+            name=PARTITIONS.name,
+        )
+
+    def _expire(self, relation: Relation, as_of: datetime) -> None:
+        """Drop the partitions that ended longer ago than the table keeps them."""
+        partitioning = relation.partitioning
+        if partitioning is None or partitioning.expiration_days is None:
+            return
+        oldest = floor(as_of - partitioning.expiration_days * DAY, HOUR)
+        self._file.execute(
+            f'DELETE FROM {self._name(relation)} WHERE "{partitioning.column}" < $oldest',
+            {"oldest": oldest},
+        )
+        self._forget(relation, '"partition" < $oldest', {"oldest": Partition.of_hour(oldest).id})
+
+    def _now(self) -> datetime:
+        """Strictly later than every time that has been remembered, whatever the clock does."""
+        (latest,) = self._file.arrow(
+            f"SELECT MAX(modified_at) AS latest FROM {self._name(PARTITIONS)}", name=PARTITIONS.name
+        ).column("latest")
+        now = datetime.now(UTC)
+        return max(now, latest.as_py().astimezone(UTC) + _TICK) if latest.is_valid else now
+
+    def _name(self, relation: Relation) -> str:
+        place = self.names.of(relation)
+        return f'"{place.dataset}"."{place.table}"'
+
+
+def _loaded_behind(relation: Relation) -> str:
+    """The source with the rows, of a source that is a view."""
+    while relation not in _LOADED:
+        (source,) = relation.inputs
+        relation = RELATIONS[source]
+    return relation.name
+
+
+def _partition_filter(write: Write) -> tuple[str, dict[str, datetime | date]]:
+    """Which rows belong to the partition; all to a whole table."""
+    if not write.partition.id or write.relation.partitioning is None:
+        return "TRUE", {}
+    column = write.relation.partitioning.column
+    types = {c.name: c.type for c in write.relation.columns}
+    start, end = write.partition.start, write.partition.end
+    bounds: dict[str, datetime | date] = {"start": start, "end": end}
+    if types[column] == "DATE":
+        bounds = {"start": start.date(), "end": end.date()}
+    return f'"{column}" >= $start AND "{column}" < $end', bounds
+
+
+def _ddl(relation: Relation) -> str:
+    return ", ".join(f'"{column.name}" {duckdb_type(column.type)}' for column in relation.columns)
+
+
+def _differences(present: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    found = [f"{name} is missing" for name in wanted if name not in present]
+    found += [f"{name} is not in the catalogue" for name in present if name not in wanted]
+    found += [
+        f"{name} is {present[name]} instead of {type_}"
+        for name, type_ in wanted.items()
+        if name in present and present[name] != type_
+    ]
+    if not found and list(present) != list(wanted):
+        found = ["the columns are in another order"]
+    return found
+
+
+def _quoted(columns: Sequence[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)

@@ -1,0 +1,147 @@
+"""One DuckDB file: opening it, running SQL in it, and its errors as expmon's."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from expmon.errors import NotDeployed, WarehouseError, WarehouseLocked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import duckdb
+    import pyarrow as pa
+
+_PAUSE = 0.05
+NO_WAIT = timedelta(0)
+
+
+class DuckDBFile:
+    """A file that is opened with its first use, and locked for other processes until `close`.
+
+    Args:
+        path: the file; its directory must exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._guard = threading.RLock()
+
+    def execute(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, name: str | None = None
+    ) -> None:
+        """Run a statement.
+
+        Args:
+            sql: one statement in DuckDB's dialect.
+            parameters: for its ``$names``.
+            name: what it is about, for errors.
+
+        Raises:
+            NotDeployed: a table or view is not there.
+            WarehouseError: it failed otherwise.
+        """
+        with self._guard, self._translated(sql, name):
+            self.opened().execute(sql, dict(parameters or {}))
+
+    def arrow(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, name: str | None = None
+    ) -> pa.Table:
+        """The rows of a query; arguments and errors as of `execute`."""
+        with self._guard, self._translated(sql, name):
+            return self.opened().sql(sql, params=dict(parameters or {})).to_arrow_table()
+
+    def row(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, name: str | None = None
+    ) -> tuple[Any, ...]:
+        """The only row of a query that has no timestamps; arguments and errors as of `execute`."""
+        with self._guard, self._translated(sql, name):
+            found = self.opened().execute(sql, dict(parameters or {})).fetchone()
+        if found is None:
+            raise WarehouseError(f"{name or self.path}: the query gave no row", sql=sql)
+        return tuple(found)
+
+    def insert(self, target: str, batch: pa.Table) -> None:
+        """Add rows to a table, by position."""
+        with self._guard:
+            connection = self.opened()
+            connection.register("batch", batch)
+            try:
+                self.execute(f"INSERT INTO {target} SELECT * FROM batch", name=target)
+            finally:
+                connection.unregister("batch")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; other threads wait."""
+        with self._guard:
+            self.execute("BEGIN")
+            try:
+                yield
+            except BaseException:
+                self.execute("ROLLBACK")
+                raise
+            self.execute("COMMIT")
+
+    def opened(self, wait: timedelta = NO_WAIT) -> duckdb.DuckDBPyConnection:
+        """The connection; the file is opened if it isn't yet.
+
+        Args:
+            wait: for how long to wait while another process has the file.
+
+        Raises:
+            WarehouseLocked: another process has it.
+            WarehouseError: it can't be created, or is no database.
+        """
+        with self._guard:
+            if self._connection is None:
+                self._connection = self._open(wait)
+                self._connection.execute("SET TimeZone = 'UTC'")
+            return self._connection
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._guard:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _open(self, wait: timedelta) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        deadline = time.monotonic() + wait.total_seconds()
+        while True:
+            try:
+                return duckdb.connect(str(self.path))
+            except duckdb.IOException as error:
+                if not self.path.is_file():
+                    raise WarehouseError(
+                        f"{self.path} can't be created: does its directory exist, and may you "
+                        f"write there? ({error})"
+                    ) from error
+                if time.monotonic() >= deadline:
+                    raise WarehouseLocked(
+                        f"{self.path} can't be opened: another process has it, or you may not "
+                        f"write to it. Close the other one, or wait. ({error})"
+                    ) from error
+                time.sleep(_PAUSE)
+            except duckdb.Error as error:
+                raise WarehouseError(f"{self.path} can't be opened: {error}") from error
+
+    @contextlib.contextmanager
+    def _translated(self, sql: str, name: str | None) -> Iterator[None]:
+        """DuckDB's errors as expmon's, by their types."""
+        import duckdb
+
+        try:
+            yield
+        except duckdb.CatalogException as error:
+            raise NotDeployed(name or str(self.path), sql=sql) from error
+        except duckdb.Error as error:
+            raise WarehouseError(f"{name or self.path}: {error}", sql=sql) from error

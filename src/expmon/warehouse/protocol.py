@@ -1,0 +1,138 @@
+"""What materialization, fetching and exporting need of an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import date, datetime, timedelta
+
+    import pyarrow as pa
+
+    from expmon.catalog.model import Relation, Statement
+    from expmon.windows import Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is remembered of a partition, or whole table, that has been written.
+
+    Attributes:
+        started_at: when the job began, before it read anything.
+        modified_at: when the partition was replaced.
+        as_of: up to when the job looked at the data.
+        rows: how many rows were written; none is an answer, too.
+    """
+
+    started_at: datetime
+    modified_at: datetime
+    as_of: datetime
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What a source has.
+
+    Attributes:
+        first_day: the first day of its rows; None while it has none.
+        modified: when each day was last written, as far as the engine knows.
+        days: the days that it has; None where it always has every day.
+    """
+
+    first_day: date | None
+    modified: Mapping[date, datetime] = field(default_factory=dict)
+    days: frozenset[date] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the engine holds: the planner reads nothing else.
+
+    Attributes:
+        written: by relation and partition; entries that the data contradicts are left out.
+        sources: by relation.
+        first_days: by relation: the first day that the table has rows of, remembered or not.
+    """
+
+    written: Mapping[str, Mapping[Partition, Written]] = field(default_factory=dict)
+    sources: Mapping[str, SourceState] = field(default_factory=dict)
+    first_days: Mapping[str, date] = field(default_factory=dict)
+
+    def partitions(self, relation: Relation) -> Mapping[Partition, Written]:
+        """What is remembered of the table's partitions."""
+        return self.written.get(relation.name, {})
+
+    def first_day(self, relation: Relation) -> date | None:
+        """The table's first day, by what is remembered and what is there; None of an empty one."""
+        known = [partition.day for partition in self.partitions(relation)]
+        if (there := self.first_days.get(relation.name)) is not None:
+            known.append(there)
+        return min(known, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One atomic job: the rows of a statement replace one partition, or the whole table."""
+
+    relation: Relation
+    partition: Partition
+    statement: Statement
+    parameters: Mapping[str, Any]
+    as_of: datetime
+
+
+class Warehouse(Protocol):
+    """An engine that holds the tables and runs the statements.
+
+    Errors are those of `expmon.errors`: `NotDeployed` where a table is missing, `WarehouseLocked`
+    where another process or run has it, `WarehouseError` for anything else.
+    """
+
+    def deploy(self) -> list[str]:
+        """Create what is missing and replace views that differ.
+
+        Returns:
+            What was done, a sentence each; empty if there was nothing to do.
+
+        Raises:
+            SchemaMismatch: a table has other columns than the catalogue; nothing was changed.
+        """
+        ...
+
+    def state(self) -> State:
+        """What has been written, and what the sources have."""
+        ...
+
+    def query(self, statement: Statement, parameters: Mapping[str, Any]) -> pa.Table:
+        """The rows of a query."""
+        ...
+
+    def write(self, write: Write) -> Written:
+        """Replace a partition, whole or not at all, and remember it.
+
+        Raises:
+            PartitionViolation: the statement gave rows of another partition; nothing was written.
+        """
+        ...
+
+    def load(
+        self, relation: Relation, rows: Sequence[Mapping[str, Any]], *, key: str | None = None
+    ) -> None:
+        """Add rows to a source, all or none; with a key, in place of the rows that have it."""
+        ...
+
+    def lease(self, wait: timedelta) -> AbstractContextManager[None]:
+        """Keep other runs out.
+
+        Raises:
+            WarehouseLocked: another run has it, for longer than ``wait``.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        ...
