@@ -1,0 +1,35 @@
+"""When the tiers are ready, and how far back a run looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from expmon.catalog.model import Names
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a day and an hour are ready, and how far back a run looks.
+
+    Attributes:
+        day_lag: a day is ready so long after its end.
+        hour_lag: an hour is ready so long after its end.
+        source_horizon: a source's change is taken over up to this age.
+        catch_up: an empty table begins at most this long ago.
+        empty_sources: sources, by their names in the catalogue, that may rightly lack a day.
+    """
+
+    day_lag: timedelta = timedelta(hours=3)
+    hour_lag: timedelta = timedelta(minutes=30)
+    source_horizon: timedelta = timedelta(days=7)
+    catch_up: timedelta = timedelta(days=14)
+    empty_sources: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the tables lie, and the schedule: what is configured of a plan."""
+
+    names: Names = field(default_factory=Names)
+    schedule: Schedule = field(default_factory=Schedule)
