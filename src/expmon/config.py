@@ -1,0 +1,168 @@
+"""Projects, tables, places and lags: from ``expmon.toml``, the environment and arguments.
+
+```toml
+warehouse = "duckdb://monitoring.duckdb"   # or EXPMON_WAREHOUSE
+store = "exports"                          # or EXPMON_STORE
+project = "my-project"                     # all of the data in one project, or one by one:
+
+[projects]
+data = "moz-fx-data-shared-prod"
+views = "mozdata"
+experiments = "moz-fx-data-experiments"
+
+[tables]                                   # by their names in the catalogue
+"telemetry.clients_daily" = "telemetry_derived.clients_daily_v6"
+
+[schedule]
+day_lag_minutes = 180
+hour_lag_minutes = 30
+source_horizon_days = 7
+catch_up_days = 14
+empty_sources = ["telemetry_derived.main_events_v1"]
+```
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from expmon.catalog import RELATIONS, near
+from expmon.catalog.model import Names
+from expmon.errors import ConfigError
+from expmon.materialize.schedule import Schedule, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE = "expmon.toml"
+WAREHOUSE_VARIABLE = "EXPMON_WAREHOUSE"
+STORE_VARIABLE = "EXPMON_STORE"
+MOZILLA_WAREHOUSE = "bigquery://moz-fx-data-shared-prod"
+MOZILLA_STORE = "gs://mozanalysis/monitoring"
+
+_SETTINGS = ("warehouse", "store", "project", "projects", "tables", "schedule")
+_PROJECTS = ("data", "views", "experiments")
+_MINUTES = ("day_lag_minutes", "hour_lag_minutes")
+_DAYS = ("source_horizon_days", "catch_up_days")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that is configured.
+
+    Attributes:
+        warehouse: ``duckdb://path`` or ``bigquery://project``.
+        store: a directory or ``gs://bucket/prefix``; None: nothing is exported.
+        settings: where the tables lie, and the schedule.
+    """
+
+    warehouse: str = MOZILLA_WAREHOUSE
+    store: str | None = MOZILLA_STORE
+    settings: Settings = field(default_factory=Settings)
+
+
+def load(
+    warehouse: str | None = None,
+    store: str | os.PathLike[str] | None = None,
+    *,
+    file: Path | None = None,
+) -> Config:
+    """The configuration: arguments before the environment before the file before Mozilla's names.
+
+    Args:
+        warehouse: where the tables are.
+        store: where exported files go. Mozilla's bucket is the default of Mozilla's warehouse only.
+        file: instead of ``expmon.toml`` in the working directory, which may be missing.
+
+    Raises:
+        ConfigError: the file can't be read, or a setting is unknown or makes no sense.
+    """
+    content = _read(file)
+    configured = warehouse or os.environ.get(WAREHOUSE_VARIABLE) or content.get("warehouse")
+    place = store or os.environ.get(STORE_VARIABLE) or content.get("store")
+    if place is None and configured is None:
+        place = MOZILLA_STORE
+    return Config(
+        warehouse=_text("warehouse", configured or MOZILLA_WAREHOUSE),
+        store=None if place is None else _text("store", os.fspath(place)),
+        settings=Settings(_names(content), _schedule(_table(content, "schedule"))),
+    )
+
+
+def _read(file: Path | None) -> dict[str, Any]:
+    path = file or Path(FILE)
+    if file is None and not path.exists():
+        return {}
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror or error}") from error
+    except ValueError as error:  # of TOML, or of UTF-8
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    _refuse_unknown(str(path), content, _SETTINGS)
+    return content
+
+
+def _names(content: Mapping[str, Any]) -> Names:
+    projects, tables = _table(content, "projects"), _table(content, "tables")
+    _refuse_unknown("projects", projects, _PROJECTS)
+    _refuse_unknown("tables", tables, RELATIONS)
+    everywhere = content.get("project")
+    values = dict.fromkeys(_PROJECTS, everywhere) if everywhere else {}
+    values |= projects
+    for name, place in tables.items():
+        if _text(f"tables.{name}", place).count(".") not in {1, 2}:
+            raise ConfigError(f"tables.{name} must be dataset.table or project.dataset.table")
+    checked = {name: _text(f"projects.{name}", value) for name, value in values.items()}
+    return Names(**checked, renamed=tables)
+
+
+def _schedule(content: Mapping[str, Any]) -> Schedule:
+    _refuse_unknown("schedule", content, (*_MINUTES, *_DAYS, "empty_sources"))
+    lags = {
+        name.removesuffix("_minutes"): timedelta(minutes=_whole(name, content[name]))
+        for name in _MINUTES
+        if name in content
+    }
+    reaches = {
+        name.removesuffix("_days"): timedelta(days=_whole(name, content[name]))
+        for name in _DAYS
+        if name in content
+    }
+    empty = content.get("empty_sources", [])
+    if not isinstance(empty, list):
+        raise ConfigError("schedule.empty_sources must be a list of names")
+    _refuse_unknown("schedule.empty_sources", dict.fromkeys(map(str, empty)), RELATIONS)
+    return Schedule(**lags, **reaches, empty_sources=frozenset(empty))
+
+
+def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = content.get(name, {})
+    if not isinstance(value, dict):
+        raise ConfigError(f"{name} must be a table: [{name}]")
+    return value
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{name} must be a text, not {value!r}")
+    return value
+
+
+def _whole(name: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ConfigError(f"schedule.{name} must be a whole number from 0 on, not {value!r}")
+    return value
+
+
+def _refuse_unknown(where: str, given: Mapping[str, Any], known: Any) -> None:
+    for name in given:
+        if name not in known:
+            hint = near(name, known)
+            meant = f": did you mean {', '.join(hint)}?" if hint else ""
+            raise ConfigError(f"{where}: {name!r} is unknown{meant}")

@@ -1,0 +1,119 @@
+"""Exported files in a local directory."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from expmon.errors import StoreConflict, StoreError
+from expmon.export.store import ABSENT, Blob, crc32c
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_HELPERS = "_expmon"
+_LOCK_SECONDS = 60
+
+
+class LocalStore:
+    """A directory; it is made with the first file.
+
+    A file is written under a temporary name beside its place and then renamed, so that whoever
+    reads sees the old one or the new one. Its generation is a hash of what is in it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @property
+    def url(self) -> str:
+        """The directory's path."""
+        return str(self.directory)
+
+    def read(self, name: str) -> Blob | None:
+        """The file, or None if there is none."""
+        with self._translated(name):
+            try:
+                data = (self.directory / name).read_bytes()
+            except FileNotFoundError:
+                return None
+            return Blob(data, _generation(data))
+
+    def write(self, name: str, data: bytes, *, generation: int | None = None) -> None:
+        """Replace the file; see `Store.write`."""
+        if generation is None:
+            self._replace(name, data)
+            return
+        with self._locked():
+            there = self.read(name)
+            if generation != (there.generation if there else ABSENT):
+                raise StoreConflict(name, self.url)
+            self._replace(name, data)
+
+    def checksums(self) -> Mapping[str, str]:
+        """The checksums of the files, helpers left out."""
+        with self._translated("its files"):
+            if not self.directory.is_dir():
+                return {}
+            return {p.name: crc32c(p.read_bytes()) for p in self.directory.glob("*.json")}
+
+    def _replace(self, name: str, data: bytes) -> None:
+        place = self.directory / name
+        with self._translated(name):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=place.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                # mkstemp's files are its owner's alone; what is exported is for others to read.
+                Path(temporary).chmod(0o666 & ~_umask())
+                Path(temporary).replace(place)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Between reading and writing nobody else writes under a precondition."""
+        from filelock import FileLock, Timeout
+
+        helpers = self.directory / _HELPERS
+        with self._translated(_HELPERS):
+            helpers.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(helpers / "lock", timeout=_LOCK_SECONDS)
+        try:
+            with lock:
+                yield
+        except Timeout as error:
+            raise StoreError(
+                f"{self.url} has been locked for {_LOCK_SECONDS} s by another export"
+            ) from error
+
+    @contextlib.contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except OSError as error:
+            raise StoreError(
+                f"{self.url} can't be used for exports ({what}): {error.strerror or error}. "
+                "Choose a directory that you may write to."
+            ) from error
+
+
+def _generation(data: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big") + 1
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,183 @@
+"""An export: two queries, and the files that changed."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from expmon.catalog import EXPORTED
+from expmon.catalog.model import Series
+from expmon.errors import UnknownExperiment
+from expmon.export.index import Claim, known_checksums, write_index
+from expmon.export.rendering import files
+from expmon.slugs import is_slug
+from expmon.sql.reading import export_metadata, export_series, first_time
+from expmon.windows import Partition, day_start, latest_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from expmon.catalog.model import Dataset, Names
+    from expmon.export.rendering import ExportFile, Point
+    from expmon.export.store import Store
+    from expmon.warehouse.protocol import Warehouse
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What an export did.
+
+    Attributes:
+        as_of: up to when it looked at the data.
+        experiments: the slugs that were exported.
+        written: the names of the files that changed.
+        unchanged: the names of those that were as they should be.
+        skipped: experiments whose slugs can't be file names.
+    """
+
+    as_of: datetime
+    experiments: tuple[str, ...]
+    written: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """Everything that an export needs beside what it exports.
+
+    Attributes:
+        progress: called with each experiment that is about to be written.
+    """
+
+    warehouse: Warehouse
+    store: Store
+    names: Names
+    as_of: datetime
+    progress: Callable[[str], None] | None = None
+
+    def active(self) -> Export:
+        """Export every active experiment, all datasets.
+
+        Raises:
+            ExportSuperseded: a newer export has claimed the store.
+        """
+        claim = Claim.take(self.store, self.as_of, uuid.uuid4().hex)
+        statement = export_metadata(self.names, is_named=False)
+        metadata = self.warehouse.query(statement, {"today": self.as_of.date()})
+        starts = {slug: start for slug, start in _starts(metadata) if start is not None}
+        skipped = tuple(slug for slug in starts if not is_slug(slug))
+        for slug in skipped:
+            log.warning("experiment %.200r is not exported: its slug can't name a file", slug)
+        chosen = {slug: start for slug, start in starts.items() if is_slug(slug)}
+        exported, changed = self._write(claim, chosen, EXPORTED)
+        write_index(claim, exported, self._through(metadata), is_named=False)
+        return self._result(tuple(chosen), exported, changed, skipped)
+
+    def named(self, slug: str, datasets: Sequence[Dataset]) -> Export:
+        """Export one experiment, active or not.
+
+        Raises:
+            UnknownExperiment: there is neither metadata nor any row of it.
+            ExportSuperseded: a newer export has claimed the store.
+        """
+        claim = Claim.take(self.store, self.as_of, uuid.uuid4().hex)
+        statement = export_metadata(self.names, is_named=True)
+        metadata = self.warehouse.query(statement, {"slugs": [slug]})
+        known = dict(_starts(metadata))
+        start = known.get(slug) or self._first_day(slug)
+        if start is None and slug not in known:
+            raise UnknownExperiment(slug)
+        chosen = {slug: start or self.as_of.date()}
+        exported, changed = self._write(claim, chosen, datasets)
+        write_index(claim, exported, self._through(metadata), is_named=True)
+        return self._result((slug,), exported, changed)
+
+    def _first_day(self, slug: str) -> date | None:
+        rows = self.warehouse.query(first_time(self.names, EXPORTED), {"slug": slug})
+        first = rows.column("time")[0].as_py()
+        return first.astimezone(UTC).date() if isinstance(first, datetime) else None
+
+    def _write(
+        self, claim: Claim, starts: Mapping[str, date], datasets: Sequence[Dataset]
+    ) -> tuple[list[ExportFile], list[str]]:
+        """Write what changed; all files that belong to the export, and the names of the changed."""
+        checksums = known_checksums(claim)
+        exported: list[ExportFile] = []
+        changed: list[str] = []
+        for slug, series in self._series(starts, datasets):
+            if self.progress is not None:
+                self.progress(slug)
+            claim.check()
+            for dataset in datasets:
+                for file in files(slug, dataset.name, series.get(dataset.name, [])):
+                    if checksums.get(file.name) != file.crc32c:
+                        self.store.write(file.name, file.data)
+                        changed.append(file.name)
+                    exported.append(file)
+        claim.check()
+        return exported, changed
+
+    def _series(
+        self, starts: Mapping[str, date], datasets: Sequence[Dataset]
+    ) -> Iterator[tuple[str, dict[str, list[Point]]]]:
+        """Each experiment with its points by dataset."""
+        if not starts:
+            return
+        begin = {slug: day_start(start) for slug, start in starts.items()}
+        parameters: dict[str, Any] = {
+            "experiments": [{"slug": slug, "start": start} for slug, start in begin.items()],
+            "slugs": list(begin),
+            "earliest_start": min(begin.values()),
+            "as_of": self.as_of,
+        }
+        rows = self.warehouse.query(export_series(self.names, datasets), parameters)
+        places: dict[str, list[int]] = {slug: [] for slug in starts}
+        for place, slug in enumerate(rows.column("experiment").to_pylist()):
+            places[slug].append(place)
+        for slug, found in places.items():
+            yield slug, {rows.column("dataset")[p].as_py(): _points(rows, p) for p in found}
+
+    def _through(self, metadata: pa.Table) -> dict[str, datetime]:
+        """The latest window that each dataset has been derived for."""
+        latest = latest_window(self.as_of)
+        written = {row["relation"]: row for row in metadata.to_pylist() if row["relation"]}
+        found = {}
+        for dataset in EXPORTED:
+            row = written.get(dataset.table.name)
+            if row is None:
+                continue
+            if dataset.series is Series.DAILY:
+                moment = Partition(row["latest_partition"]).start
+            else:
+                moment = latest_window(row["as_of"].astimezone(UTC))
+            found[dataset.name] = min(moment, latest)
+        return found
+
+    def _result(
+        self,
+        experiments: tuple[str, ...],
+        exported: Sequence[ExportFile],
+        changed: Sequence[str],
+        skipped: tuple[str, ...] = (),
+    ) -> Export:
+        unchanged = tuple(f.name for f in exported if f.name not in set(changed))
+        return Export(self.as_of, experiments, tuple(changed), unchanged, skipped)
+
+
+def _starts(metadata: pa.Table) -> Iterator[tuple[str, date | None]]:
+    for row in metadata.to_pylist():
+        if row["slug"] is not None:
+            yield row["slug"], row["start_date"]
+
+
+def _points(rows: pa.Table, place: int) -> list[Point]:
+    points = rows.column("points")[place].as_py()
+    return [(p["time"].astimezone(UTC), p["branch"], p["value"]) for p in points]

@@ -1,0 +1,342 @@
+"""Monitor: one warehouse, one store, and everything that is done with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Self
+
+from expmon import config
+from expmon.catalog import EXPORTED, near
+from expmon.catalog.model import Cadence
+from expmon.catalog.sources import EXPERIMENTS
+from expmon.errors import ConfigError, InvalidInput, InvalidTime, UnknownDataset
+from expmon.slugs import checked_slug
+from expmon.windows import utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+
+    from expmon.catalog.model import Dataset
+    from expmon.export.run import Export, Exporter
+    from expmon.export.store import Store
+    from expmon.ingest import Ingested, Paths
+    from expmon.materialize.run import Run
+    from expmon.materialize.schedule import Settings
+    from expmon.materialize.status import Status
+    from expmon.materialize.step import Plan, Step
+    from expmon.warehouse.protocol import Warehouse
+
+NO_WAIT = timedelta(0)
+_CLOCK_SKEW = timedelta(minutes=5)
+
+
+@dataclass(slots=True)
+class Monitor:
+    """Experiments of one warehouse, exported to one store.
+
+    `expmon.connect` makes one. Close it, or use it in a ``with`` statement: an embedded warehouse
+    is locked for other processes from its first use on until then.
+
+    Times are datetimes with a zone; an ``as_of`` is the moment that a run looks at the data from,
+    now if not given.
+    """
+
+    warehouse: Warehouse
+    store: Store | None
+    settings: Settings = field(default_factory=lambda: config.Config().settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the warehouse."""
+        self.warehouse.close()
+
+    def deploy(self) -> list[str]:
+        """Create the tables and views that are missing, and replace views that differ.
+
+        Returns:
+            What was done, a sentence each; empty if there was nothing to do.
+
+        Raises:
+            SchemaMismatch: a table has other columns than the catalogue; nothing was changed.
+            WarehouseLocked: another process has the warehouse.
+        """
+        return self.warehouse.deploy()
+
+    def plan(self, cadence: str, as_of: datetime | None = None) -> Plan:
+        """What a run would write, in which order and why; nothing is run.
+
+        Args:
+            cadence: ``live``, ``hourly`` or ``daily``.
+            as_of: for which moment.
+
+        Raises:
+            InvalidInput: there is no such cadence.
+            InvalidTime: ``as_of`` has no zone, or is in the future.
+            NotDeployed: there are no tables yet.
+        """
+        from expmon.materialize.plan import plan
+
+        kind, moment = _cadence(cadence), _moment(as_of)
+        return plan(kind, moment, state=self.warehouse.state(), settings=self.settings)
+
+    def run(
+        self,
+        cadence: str,
+        as_of: datetime | None = None,
+        *,
+        wait: timedelta = NO_WAIT,
+        progress: Callable[[Step], None] | None = None,
+    ) -> Run:
+        """Write what is missing or stale; running it again changes nothing.
+
+        Args:
+            cadence: ``live``, ``hourly`` or ``daily``.
+            as_of: for which moment.
+            wait: how long to wait for another run to end.
+            progress: called with each step before it is run.
+
+        Raises:
+            InvalidInput: there is no such cadence.
+            InvalidTime: ``as_of`` has no zone, or is in the future.
+            NotDeployed: there are no tables yet.
+            WarehouseLocked: another run or process has the warehouse, for longer than ``wait``.
+            WarehouseError: a step failed; the next run goes on from there.
+        """
+        from expmon.materialize.plan import plan
+        from expmon.materialize.run import run
+
+        kind, moment = _cadence(cadence), _moment(as_of)
+        return run(
+            self.warehouse,
+            lambda state: plan(kind, moment, state=state, settings=self.settings),
+            wait=wait,
+            before=progress,
+        )
+
+    def backfill(
+        self,
+        start: date,
+        end: date,
+        *,
+        as_of: datetime | None = None,
+        wait: timedelta = NO_WAIT,
+        progress: Callable[[Step], None] | None = None,
+    ) -> Run:
+        """Write the final days of ``[start, end)`` anew, and what is derived of them.
+
+        Cumulative series of later days are computed anew by the next live run.
+
+        Args:
+            start: the first day.
+            end: the day after the last one.
+            as_of: for which moment; the days must be ready then.
+            wait: how long to wait for another run to end.
+            progress: called with each step before it is run.
+
+        Raises:
+            InvalidTime: the end is not after the start, or a day is not ready.
+            SourceMissing: a source has no rows of a day any more; nothing was written.
+            NotDeployed: there are no tables yet.
+            WarehouseLocked: another run or process has the warehouse, for longer than ``wait``.
+        """
+        from expmon.materialize.plan import backfill
+        from expmon.materialize.run import run
+
+        first, last = _day(start, "start"), _day(end, "end")
+        moment = _moment(as_of)
+        return run(
+            self.warehouse,
+            lambda state: backfill(first, last, as_of=moment, state=state, settings=self.settings),
+            wait=wait,
+            before=progress,
+        )
+
+    def status(self, as_of: datetime | None = None) -> list[Status]:
+        """How fresh each table is: a line for each of them.
+
+        Raises:
+            NotDeployed: there are no tables yet.
+        """
+        from expmon.materialize.status import status
+
+        return status(_moment(as_of), state=self.warehouse.state(), settings=self.settings)
+
+    def ingest(
+        self,
+        paths: Paths,
+        submission_timestamp: datetime | None = None,
+    ) -> Ingested:
+        """Load client pings into the live sources.
+
+        A file is one JSON document or one a line, plain or gzip: ``event`` and ``main`` pings of
+        version 4, as clients send them. What can't be read is skipped and reported.
+
+        Args:
+            paths: one file or several.
+            submission_timestamp: when the server received them; a ping's own field wins.
+
+        Raises:
+            InvalidTime: the timestamp has no zone.
+            NotDeployed: there are no tables yet.
+        """
+        from expmon.ingest import ingest
+
+        received = None
+        if submission_timestamp is not None:
+            received = utc(submission_timestamp, "submission_timestamp")
+        return ingest(self.warehouse, paths, received)
+
+    def ingest_recipes(self, paths: Paths) -> Ingested:
+        """Load experiments from files of Nimbus recipes, in place of those with the same slugs.
+
+        Raises:
+            NotDeployed: there are no tables yet.
+        """
+        from expmon.ingest import ingest_recipes
+
+        return ingest_recipes(self.warehouse, paths)
+
+    def experiments(self, as_of: datetime | None = None) -> pd.DataFrame:
+        """The active experiments: live, or ended at most 14 days ago.
+
+        Returns:
+            ``slug, type, app_name, channel`` (text), ``start_date, enrollment_end_date, end_date``
+            (00:00 of the day, NaT where there is none), by start and slug.
+
+        Raises:
+            NotDeployed: there are no tables yet.
+        """
+        from expmon.fetch import dataframe
+        from expmon.sql.reading import active_experiments
+
+        rows = self.warehouse.query(
+            active_experiments(self.settings.names), {"today": _moment(as_of).date()}
+        )
+        types = {column.name: column.type for column in EXPERIMENTS.columns}
+        types["slug"] = "STRING"
+        return dataframe(rows, {name: types[name] for name in rows.column_names})
+
+    def fetch_dataframe(
+        self,
+        dataset: str,
+        slug: str,
+        branch: str | None = None,
+        start: datetime | date | None = None,
+        end: datetime | date | None = None,
+    ) -> pd.DataFrame:
+        """The rows of an experiment in a dataset.
+
+        Args:
+            dataset: one of `expmon.datasets`.
+            slug: of the experiment; an unknown one has no rows.
+            branch: of this branch only; series without one have the branch ``null``.
+            start: rows at or after this; a date means its 00:00 UTC.
+            end: rows before this.
+
+        Returns:
+            The table's columns in its order, sorted by time and branch: ``time`` (UTC), ``branch``
+            and ``experiment`` (text), ``value`` (64-bit integer); the two live views have their
+            windows and counts instead.
+
+        Raises:
+            UnknownDataset: there is no dataset of that name; the error lists the near ones.
+            InvalidSlug: the text can't be a slug.
+            InvalidTime: a datetime without a zone, or an end before the start.
+            NotDeployed: there are no tables yet.
+        """
+        from expmon.fetch import fetch_dataframe
+
+        filters = {"branch": branch, "start": start, "end": end}
+        return fetch_dataframe(self.warehouse, self.settings.names, dataset, slug, filters)
+
+    def export_experiment(
+        self,
+        slug: str,
+        datasets: Sequence[str] | None = None,
+        as_of: datetime | None = None,
+    ) -> Export:
+        """Write the JSON files of one experiment, active or not.
+
+        Args:
+            slug: of the experiment.
+            datasets: which of the eight; all if not given.
+            as_of: for which moment.
+
+        Raises:
+            InvalidSlug: the text can't be a slug.
+            UnknownDataset: one of the datasets is not exported.
+            UnknownExperiment: neither the metadata nor any dataset has it.
+            ConfigError: there is no store.
+            ExportSuperseded: a newer export has claimed the store; its files stay.
+            StoreError: the store can't be read or written.
+        """
+        known = {dataset.name: dataset for dataset in EXPORTED}
+        chosen: list[Dataset] = []
+        for name in known if datasets is None else datasets:
+            if name not in known:
+                raise UnknownDataset(str(name), near(str(name), known))
+            chosen.append(known[name])
+        if not chosen:
+            raise InvalidInput("nothing to export: datasets is empty; leave it out for all")
+        slug = checked_slug(slug)
+        return self._exporter(as_of).named(slug, chosen)
+
+    def export_active(
+        self, as_of: datetime | None = None, *, progress: Callable[[str], None] | None = None
+    ) -> Export:
+        """Write the JSON files of every active experiment.
+
+        Raises:
+            ConfigError: there is no store.
+            ExportSuperseded: a newer export has claimed the store; its files stay.
+            StoreError: the store can't be read or written.
+        """
+        return self._exporter(as_of, progress).active()
+
+    def _exporter(
+        self, as_of: datetime | None, progress: Callable[[str], None] | None = None
+    ) -> Exporter:
+        from expmon.export.run import Exporter
+
+        if self.store is None:
+            raise ConfigError(
+                "there is no place to export to: give store= to expmon.connect, --store to the "
+                f'command, set {config.STORE_VARIABLE}, or write store = "…" into {config.FILE}'
+            )
+        names = self.settings.names
+        return Exporter(self.warehouse, self.store, names, _moment(as_of), progress)
+
+
+def _cadence(name: str) -> Cadence:
+    try:
+        return Cadence(name)
+    except ValueError:
+        known = ", ".join(Cadence)
+        raise InvalidInput(f"there is no cadence {name!r}: choose one of {known}") from None
+
+
+def _moment(as_of: datetime | None) -> datetime:
+    now = datetime.now(UTC)
+    if as_of is None:
+        return now
+    moment = utc(as_of, "as_of")
+    if moment > now + _CLOCK_SKEW:
+        raise InvalidTime(
+            f"as_of = {moment.isoformat()} is in the future, where there is nothing to see yet. "
+            "Leave it out for now."
+        )
+    return moment
+
+
+def _day(value: date, name: str) -> date:
+    if isinstance(value, datetime) or not isinstance(value, date):
+        raise InvalidTime(f"{name} must be a date, for instance date(2021, 1, 26), not {value!r}")
+    return value
