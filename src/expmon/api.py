@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from expmon.catalog import FETCHABLE
+from expmon.catalog import DATASETS, EXPORTED, FETCHABLE, RELATIONS, resolve
 from expmon.connect import connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date, datetime
+    from pathlib import Path
 
     import pandas as pd
 
+    from expmon.catalog.model import Dataset, Relation
     from expmon.export.run import Export
 
 
@@ -21,7 +23,25 @@ def datasets() -> dict[str, str]:
     return {name: relation.description for name, relation in FETCHABLE.items()}
 
 
-def sql(name: str) -> str:
+def relations() -> dict[str, Relation]:
+    """The catalogue: every source, view and table by name, each after its inputs."""
+    return dict(RELATIONS)
+
+
+def relation(name: str) -> tuple[Relation, Dataset | None]:
+    """One of the catalogue's relations, and the derived dataset that it is the table or view of.
+
+    Args:
+        name: a dataset's short name, a table's or view's name, or ``dataset.table``.
+
+    Raises:
+        UnknownDataset: there is none; the error lists the near ones.
+    """
+    found = resolve(name)
+    return found, next((d for d in DATASETS.values() if found in (d.table, d.view)), None)
+
+
+def sql(name: str, *, file: Path | None = None) -> str:
     """The statement that computes a dataset, table or view, formatted, in BigQuery's dialect.
 
     Its parameters stand above it with their types, in comments. Tables lie where the configuration
@@ -29,6 +49,7 @@ def sql(name: str) -> str:
 
     Args:
         name: a dataset's short name, a table's or view's name, or ``dataset.table``.
+        file: a configuration file instead of ``expmon.toml`` in the working directory.
 
     Raises:
         UnknownDataset: there is none; the error lists the near ones.
@@ -37,7 +58,30 @@ def sql(name: str) -> str:
     from expmon.config import load
     from expmon.sql import document, statement
 
-    return document(statement(name, load().settings.names))
+    return document(statement(name, load(file=file).settings.names))
+
+
+def statements(*, file: Path | None = None) -> dict[str, str]:
+    """Every statement as `sql` gives it: of each view and table, inputs first, and of the export.
+
+    Args:
+        file: a configuration file instead of ``expmon.toml`` in the working directory.
+
+    Raises:
+        ConfigError: the configuration can't be read.
+    """
+    from expmon.config import load
+    from expmon.sql import document, reading
+    from expmon.sql import statements as computed
+
+    names = load(file=file).settings.names
+    found = [
+        *computed(names).values(),
+        reading.active_experiments(names),
+        reading.export_metadata(names, is_named=False),
+        reading.export_series(names, EXPORTED),
+    ]
+    return {statement.name: document(statement) for statement in found}
 
 
 def fetch_dataframe(

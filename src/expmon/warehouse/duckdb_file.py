@@ -102,7 +102,6 @@ class DuckDBFile:
         with self._guard:
             if self._connection is None:
                 self._connection = self._open(wait)
-                self._connection.execute("SET TimeZone = 'UTC'")
             return self._connection
 
     def close(self) -> None:
@@ -118,12 +117,17 @@ class DuckDBFile:
         deadline = time.monotonic() + wait.total_seconds()
         while True:
             try:
-                return duckdb.connect(str(self.path))
+                return self._attached()
             except duckdb.IOException as error:
                 if not self.path.is_file():
                     raise WarehouseError(
                         f"{self.path} can't be created: does its directory exist, and may you "
                         f"write there? ({error})"
+                    ) from error
+                if not _is_database(self.path):
+                    raise WarehouseError(
+                        f"{self.path} is no DuckDB database; it was left as it is. "
+                        "Name another file."
                     ) from error
                 if time.monotonic() >= deadline:
                     raise WarehouseLocked(
@@ -133,6 +137,25 @@ class DuckDBFile:
                 time.sleep(_PAUSE)
             except duckdb.Error as error:
                 raise WarehouseError(f"{self.path} can't be opened: {error}") from error
+
+    def _attached(self) -> duckdb.DuckDBPyConnection:
+        """A connection to the file, shared by all of this process.
+
+        The database is attached by a name of its own: by default it would have that of the file,
+        and monitoring.duckdb would clash with the dataset monitoring.
+        """
+        import duckdb
+
+        connection = duckdb.connect(f":memory:expmon {self.path.resolve()}")
+        try:
+            place = str(self.path).replace("'", "''")
+            connection.execute(f"ATTACH IF NOT EXISTS '{place}' AS warehouse")
+            connection.execute("USE warehouse")
+            connection.execute("SET TimeZone = 'UTC'")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     @contextlib.contextmanager
     def _translated(self, sql: str, name: str | None) -> Iterator[None]:
@@ -145,3 +168,12 @@ class DuckDBFile:
             raise NotDeployed(name or str(self.path), sql=sql) from error
         except duckdb.Error as error:
             raise WarehouseError(f"{name or self.path}: {error}", sql=sql) from error
+
+
+def _is_database(path: Path) -> bool:
+    """Whether a file starts as DuckDB's do: after a checksum of eight bytes."""
+    try:
+        with path.open("rb") as file:
+            return file.read(12)[8:] in {b"", b"DUCK"}
+    except OSError:
+        return True

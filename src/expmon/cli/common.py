@@ -1,0 +1,169 @@
+"""What the commands share: their options, times, tables and errors."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from expmon.errors import ConfigError, ExpmonError, InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    from rich.console import Console
+
+    from expmon.monitor import Monitor
+
+_WIDE = 240
+"""How wide tables may be where no terminal says otherwise."""
+FAILED = 1
+REFUSED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of the command itself."""
+
+    warehouse: str | None
+    store: str | None
+    config: Path | None
+
+    @contextlib.contextmanager
+    def monitor(self) -> Iterator[Monitor]:
+        """The monitor that they describe, closed at the end."""
+        from expmon.connect import connect
+
+        with connect(self.warehouse, self.store, file=self.config) as monitor:
+            yield monitor
+
+
+class Group(click.Group):
+    """Commands in the order of their use, and expmon's errors as a line for people."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """As they were added."""
+        del ctx
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of expmon's ends it with its message and a status."""
+        try:
+            return super().invoke(ctx)
+        except ExpmonError as error:
+            refused = isinstance(error, (InvalidInput, ConfigError))
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(REFUSED if refused else FAILED)
+
+
+class Moment(click.ParamType[datetime | date]):
+    """A time with its zone, as ISO 8601; where it says so, also a day, for its 00:00 UTC."""
+
+    def __init__(self, *, day: bool = False) -> None:
+        self.name = "TIME|DATE" if day else "TIME"
+        self._day = day
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime | date:
+        """The text as a time."""
+        if isinstance(value, date):
+            return value
+        with contextlib.suppress(ValueError):
+            if self._day and len(value) == len("2021-01-26"):
+                return date.fromisoformat(value)
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time like 2021-01-26T00:05Z", param, ctx)
+        if moment.tzinfo is None:
+            self.fail(f"{value!r} has no time zone: write {value}Z for UTC", param, ctx)
+        return moment.astimezone(UTC)
+
+
+class Day(click.ParamType[date]):
+    """A date."""
+
+    name = "DATE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """The text as a date."""
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no date like 2021-01-26", param, ctx)
+
+
+as_of = click.option(
+    "--as-of",
+    type=Moment(),
+    help="The moment to look from, like 2021-01-26T00:05Z; now if left out.",
+)
+wait = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0,
+    metavar="SECONDS",
+    help="How long to wait for another run or process to end.",
+)
+frame_format = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print it.",
+)
+
+
+def console(*, error: bool = False) -> Console:
+    """Where to print: as wide as the terminal, or as needed."""
+    from rich.console import Console
+
+    stream = sys.stderr if error else sys.stdout
+    width = None if stream.isatty() else _WIDE
+    return Console(stderr=error, width=width, highlight=False, soft_wrap=False)
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None
+) -> None:
+    """Rows under their columns; numbers to the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for place, column in enumerate(columns):
+        is_number = bool(rows) and all(isinstance(row[place], int) for row in rows)
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if cell is None else _shown(cell)) for cell in row))
+    console().print(table)
+
+
+def print_frame(frame: pd.DataFrame, form: str) -> None:
+    """A DataFrame as a table, CSV or JSON lines; times in ISO 8601, UTC."""
+    if form == "csv":
+        click.echo(frame.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ"), nl=False)
+    elif form == "json":
+        lines = frame.to_json(orient="records", lines=True, date_format="iso", date_unit="s")
+        click.echo(lines, nl=False)
+    else:
+        rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+        print_table(list(frame.columns), rows)
+
+
+def _shown(cell: object) -> str:
+    if isinstance(cell, datetime):
+        midnight = cell.tzinfo is None and cell.time() == datetime.min.time()
+        return f"{cell:%Y-%m-%d}" if midnight else f"{cell:%Y-%m-%d %H:%M}"
+    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)

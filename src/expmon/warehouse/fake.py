@@ -1,0 +1,96 @@
+"""A warehouse without an engine, for tests: it remembers what was asked of it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from expmon.errors import WarehouseError, WarehouseLocked
+from expmon.warehouse.protocol import SourceState, State, Write, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from expmon.catalog.model import Relation, Statement
+    from expmon.windows import Partition
+
+
+@dataclass
+class FakeWarehouse:
+    """What `Warehouse` promises, over dictionaries; its clock ticks a second with each look at it.
+
+    Attributes:
+        written: by relation and partition, as in `State`.
+        sources: what the sources have; sources not named here have nothing.
+        answers: the rows of each query, by the name of its statement.
+        writes: the writes, in their order.
+        queries: the names and parameters of the queries, in their order.
+        fails_at: raise instead of the write of this number, counted from 0.
+        is_leased: whether a run has the lease.
+    """
+
+    written: dict[str, dict[Partition, Written]] = field(default_factory=dict)
+    sources: dict[str, SourceState] = field(default_factory=dict)
+    answers: dict[str, pa.Table] = field(default_factory=dict)
+    writes: list[Write] = field(default_factory=list)
+    queries: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    fails_at: int | None = None
+    is_leased: bool = False
+    clock: datetime = datetime(2021, 1, 1, tzinfo=UTC)
+
+    def deploy(self) -> list[str]:
+        """Nothing to do."""
+        return []
+
+    def state(self) -> State:
+        """What has been written."""
+        from expmon.catalog import RELATIONS
+
+        inputs = {name for relation in RELATIONS.values() for name in relation.inputs}
+        sources = {name: self.sources.get(name, SourceState(None)) for name in inputs}
+        written = {name: dict(entries) for name, entries in self.written.items()}
+        return State(written, sources)
+
+    def query(self, statement: Statement, parameters: Mapping[str, Any]) -> pa.Table:
+        """The rows prepared for the statement."""
+        self.queries.append((statement.name, parameters))
+        if statement.name not in self.answers:
+            raise WarehouseError(f"no answer to {statement.name} has been prepared")
+        return self.answers[statement.name]
+
+    def write(self, write: Write) -> Written:
+        """Remember the write; it has no rows."""
+        if len(self.writes) == self.fails_at:
+            raise WarehouseError(f"the write of {write.relation.name} was to fail")
+        self.writes.append(write)
+        entry = Written(self._tick(), self._tick(), write.as_of, 0)
+        self.written.setdefault(write.relation.name, {})[write.partition] = entry
+        return entry
+
+    def load(
+        self, relation: Relation, rows: Sequence[Mapping[str, Any]], *, key: str | None = None
+    ) -> None:
+        """Not for fakes."""
+        raise WarehouseError(f"a fake loads nothing: {len(rows)} rows of {relation.name} ({key})")
+
+    @contextlib.contextmanager
+    def lease(self, wait: timedelta) -> Iterator[None]:
+        """Keep other runs out."""
+        if self.is_leased:
+            raise WarehouseLocked(f"another run has the lease, after {wait}")
+        self.is_leased = True
+        try:
+            yield
+        finally:
+            self.is_leased = False
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+    def _tick(self) -> datetime:
+        self.clock += timedelta(seconds=1)
+        return self.clock
