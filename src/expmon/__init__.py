@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from expmon.api import datasets, export_experiment, fetch_dataframe, sql
-    from expmon.connect import connect
+    from expmon.connection import connect
     from expmon.errors import ExpmonError
     from expmon.monitor import Monitor
 
@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ExpmonError": "expmon.errors",
     "Monitor": "expmon.monitor",
-    "connect": "expmon.connect",
+    "connect": "expmon.connection",
     "datasets": "expmon.api",
     "export_experiment": "expmon.api",
     "fetch_dataframe": "expmon.api",

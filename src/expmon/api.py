@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from expmon.catalog import DATASETS, EXPORTED, FETCHABLE, RELATIONS, resolve
-from expmon.connect import connect
+from expmon.connection import connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def sql(name: str, *, file: Path | None = None) -> str:
         ConfigError: the configuration can't be read.
     """
     from expmon.config import load
-    from expmon.sql import document, statement
+    from expmon.statements import document, statement
 
     return document(statement(name, load(file=file).settings.names))
 
@@ -71,8 +71,8 @@ def statements(*, file: Path | None = None) -> dict[str, str]:
         ConfigError: the configuration can't be read.
     """
     from expmon.config import load
-    from expmon.sql import document, reading
-    from expmon.sql import statements as computed
+    from expmon.statements import document, reading
+    from expmon.statements import statements as computed
 
     names = load(file=file).settings.names
     found = [

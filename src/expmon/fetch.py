@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from expmon.catalog import FETCHABLE, near
 from expmon.errors import InvalidInput, InvalidTime, UnknownDataset
 from expmon.slugs import checked_slug
-from expmon.sql.reading import BRANCH, END, START, fetch
+from expmon.statements.reading import BRANCH, END, START, fetch
 from expmon.windows import instant
 
 if TYPE_CHECKING:

@@ -215,7 +215,7 @@ class Monitor:
             NotDeployed: there are no tables yet.
         """
         from expmon.fetch import dataframe
-        from expmon.sql.reading import active_experiments
+        from expmon.statements.reading import active_experiments
 
         rows = self.warehouse.query(
             active_experiments(self.settings.names), {"today": _moment(as_of).date()}

@@ -38,7 +38,7 @@ class Options:
     @contextlib.contextmanager
     def monitor(self) -> Iterator[Monitor]:
         """The monitor that they describe, closed at the end."""
-        from expmon.connect import connect
+        from expmon.connection import connect
 
         with connect(self.warehouse, self.store, file=self.config) as monitor:
             yield monitor

@@ -49,7 +49,7 @@ def demo(directory: Path) -> None:
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from expmon.connect import connect
+    from expmon.connection import connect
 
     _prepare(directory)
     columns = (

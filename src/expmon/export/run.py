@@ -14,7 +14,7 @@ from expmon.errors import UnknownExperiment
 from expmon.export.index import Claim, known_checksums, write_index
 from expmon.export.rendering import files
 from expmon.slugs import is_slug
-from expmon.sql.reading import export_metadata, export_series, first_time
+from expmon.statements.reading import export_metadata, export_series, first_time
 from expmon.windows import Partition, day_start, latest_window
 
 if TYPE_CHECKING:

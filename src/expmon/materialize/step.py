@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from expmon.sql import materialization
+from expmon.statements import materialization
 from expmon.windows import DAY, WINDOW, Partition, latest_window
 
 if TYPE_CHECKING:

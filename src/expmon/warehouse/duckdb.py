@@ -14,8 +14,8 @@ from expmon.catalog.bookkeeping import PARTITIONS
 from expmon.catalog.model import Kind, Names, Relation, Statement
 from expmon.catalog.sources import EVENT_V4, EVENTS_LIVE, EXPERIMENTS, MAIN_V4
 from expmon.errors import PartitionViolation, SchemaMismatch, WarehouseLocked
-from expmon.sql import view
-from expmon.sql.embedded import source_views
+from expmon.statements import view
+from expmon.statements.embedded import source_views
 from expmon.warehouse.duckdb_file import DuckDBFile
 from expmon.warehouse.protocol import SourceState, State, Write, Written
 from expmon.warehouse.translation import duckdb_sql, duckdb_type

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from expmon.sql.render import render
+from expmon.statements.render import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable

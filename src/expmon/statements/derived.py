@@ -12,7 +12,7 @@ from sqlglot import exp
 from expmon.catalog.derived import OTHER_EVENTS
 from expmon.catalog.model import Series
 from expmon.catalog.population import ACTIVE_CLIENTS
-from expmon.sql.build import (
+from expmon.statements.build import (
     DAY_START,
     NEXT_DAY_START,
     expression,
@@ -23,7 +23,7 @@ from expmon.sql.build import (
     where,
     with_steps,
 )
-from expmon.sql.tiers import steps
+from expmon.statements.tiers import steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from expmon.sql.build import select, table, union_all, where, with_steps
+from expmon.statements.build import select, table, union_all, where, with_steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,8 @@ from expmon.catalog.sources import (
     PROCESSES,
     STABLE_MAIN_V4,
 )
-from expmon.sql.build import expression, select, table, unnest, with_steps
-from expmon.sql.counting import events
+from expmon.statements.build import expression, select, table, unnest, with_steps
+from expmon.statements.counting import events
 
 if TYPE_CHECKING:
     from sqlglot import exp

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 from expmon.catalog.bookkeeping import PARTITIONS
 from expmon.catalog.model import Parameter, Rollup, Series, Statement
 from expmon.catalog.sources import EXPERIMENTS
-from expmon.sql.build import expression, select, table, union_all, unnested, where, with_steps
+from expmon.statements.build import (
+    expression,
+    select,
+    table,
+    union_all,
+    unnested,
+    where,
+    with_steps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

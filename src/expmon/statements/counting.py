@@ -9,7 +9,7 @@ from sqlglot import exp
 from expmon.catalog.enrollment import EVENT_SOURCES, METHODS
 from expmon.catalog.search import SUMS
 from expmon.catalog.sources import CLIENTS_DAILY, EVENT_V4, MAIN_V4, PROCESSES, STABLE_MAIN_V4
-from expmon.sql.build import (
+from expmon.statements.build import (
     DAY_START,
     NEXT_DAY_START,
     WINDOW_END,
