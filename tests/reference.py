@@ -195,8 +195,11 @@ def experiments_of(ping: Ping) -> list[tuple[str, str | None]]:
 
 
 def recents_start(played: Played) -> datetime:
-    """Section 4: the first hour within the last 48 h for which no other tier has been written."""
-    hour = hour_of(played.as_of - RECENTS_REACH)
+    """Section 4: the first hour within the last 48 h for which no other tier has been written.
+
+    Hours before the sources' first day have nothing that could be written.
+    """
+    hour = max(hour_of(played.as_of - RECENTS_REACH), midnight(played.first_day))
     while hour in played.written_hours or hour.date() in played.final_days:
         hour += HOUR
     return min(hour, played.as_of)
@@ -325,34 +328,42 @@ def enrollment_live(played: Played) -> list[Row]:
 
 # Search (section 3)
 
-COMPACT_HISTOGRAM = re.compile(r"\d+;\d+;(-?\d+);\d+,\d+;(?:\d+:\d+(?:,\d+:\d+)*)?")
-PAIR_HISTOGRAM = re.compile(r"-?\d+,(-?\d+)")
-INTEGER = re.compile(r"-?\d+")
+COMPACT_HISTOGRAM = re.compile(r"\d+;\d+;(\d+);\d+,\d+;(?:\d+:\d+(?:,\d+:\d+)*)?", re.ASCII)
+PAIR_HISTOGRAM = re.compile(r"\d+,(\d+)", re.ASCII)
+DIGITS = re.compile(r"\d{1,9}", re.ASCII)
+BILLION = 10**9
 
 
-def integer(value: Any) -> int:
-    """An INT64, as a number or as text; anything else is 0."""
-    if isinstance(value, str) and INTEGER.fullmatch(value, re.ASCII):
-        value = int(value)
-    if type(value) is not int or not -(2**63) <= value < 2**63:
-        return 0
-    return value
+def plausible(value: Any) -> int:
+    """A whole number of searches; 0 for anything else: signs, fractions, true, a billion."""
+    return value if type(value) is int and 0 <= value < BILLION else 0
+
+
+def first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; of a key that is there twice, the first value."""
+    return dict(reversed(pairs))
+
+
+def refuse(constant: str) -> Any:
+    """NaN and Infinity are not JSON."""
+    raise ValueError(constant)
 
 
 def histogram_sum(value: Any) -> int:
     """data/README.md: a histogram's sum in each of its encodings, 0 for anything else."""
     if isinstance(value, str) and value.strip().startswith("{"):
         try:
-            value = json.loads(value)
+            value = json.loads(value, object_pairs_hook=first_of_each, parse_constant=refuse)
         except ValueError:
             return 0
     if hasattr(value, "get"):
-        return integer(value.get("sum"))
-    if isinstance(value, str):
+        value = value.get("sum")
+    elif isinstance(value, str):
         shape = COMPACT_HISTOGRAM.fullmatch(value) or PAIR_HISTOGRAM.fullmatch(value)
-        if shape:
-            value = shape[1]
-    return integer(value)
+        value = shape[1] if shape else value
+    if isinstance(value, str) and DIGITS.fullmatch(value):
+        value = int(value)
+    return plausible(value)
 
 
 def searches_of(ping: Ping) -> tuple[int, int, int]:
@@ -363,8 +374,8 @@ def searches_of(ping: Ping) -> tuple[int, int, int]:
     ad_clicks = dig(scalars, "browser.search.ad_clicks") or {}
     return (
         sum(histogram_sum(value) for value in histograms.values()),
-        sum(integer(value) for value in with_ads.values()),
-        sum(integer(value) for value in ad_clicks.values()),
+        sum(plausible(value) for value in with_ads.values()),
+        sum(plausible(value) for value in ad_clicks.values()),
     )
 
 

@@ -18,17 +18,29 @@ class PingSum:
     description: str
 
 
-_HISTOGRAM_SUM = """
+_PLAUSIBLE = "[0-9]{1,9}"
+"""No client searches a billion times between two pings. Whatever says so is broken, and must not
+make a sum overflow, which would fail the job for everybody."""
+
+_HISTOGRAM_SUM = f"""
 SAFE_CAST(
   COALESCE(
-    REGEXP_EXTRACT(entry.value, r'^(?:[0-9]+,)?([0-9]+)$'),
-    REGEXP_EXTRACT(entry.value, r'^[0-9]+;[0-9]+;([0-9]+);[^;]*;[^;]*$'),
-    REGEXP_EXTRACT(JSON_VALUE(entry.value, '$.sum'), r'^[0-9]+$')
+    REGEXP_EXTRACT(entry.value, r'^(?:[0-9]+,)?({_PLAUSIBLE})$'),
+    REGEXP_EXTRACT(
+      entry.value,
+      r'^[0-9]+;[0-9]+;({_PLAUSIBLE});[0-9]+,[0-9]+;(?:[0-9]+:[0-9]+(?:,[0-9]+:[0-9]+)*)?$'
+    ),
+    REGEXP_EXTRACT(
+      JSON_VALUE(SAFE.PARSE_JSON(entry.value, wide_number_mode => 'round'), '$.sum'),
+      r'^{_PLAUSIBLE}$'
+    )
   ) AS INT64
 )
 """
 """A histogram's sum, whichever way it is written: ``7`` or ``4,7``, ``3;2;7;1,2;0:0,1:5,2:1``, a
 JSON object with a ``sum``. Anything else is NULL."""
+
+_SCALAR = "IF(entry.value BETWEEN 0 AND 999999999, entry.value, NULL)"
 
 SUMS = {
     "search_count": PingSum(
@@ -36,12 +48,12 @@ SUMS = {
     ),
     "search_with_ads_count": PingSum(
         "payload.processes.parent.keyed_scalars.browser_search_with_ads",
-        "entry.value",
+        _SCALAR,
         "Search pages shown with ads",
     ),
     "ad_clicks_count": PingSum(
         "payload.processes.parent.keyed_scalars.browser_search_ad_clicks",
-        "entry.value",
+        _SCALAR,
         "Ads clicked on search pages",
     ),
 }

@@ -22,6 +22,8 @@ from expmon.statements.build import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from expmon.catalog.enrollment import EventSource
     from expmon.catalog.model import Names, Relation
 
@@ -32,7 +34,7 @@ def events_live(names: Names) -> exp.Query:
     return events(select().from_(table(EVENT_V4, names)), f"[{arrays}]")
 
 
-def events(pings: exp.Select, arrays: str) -> exp.Query:
+def events(pings: exp.Select, arrays: str, *, day: str = "DATE(submission_timestamp)") -> exp.Query:
     """One row per event of the pings.
 
     ``arrays`` has a struct with an array ``events`` for each process: a process without events adds
@@ -40,7 +42,7 @@ def events(pings: exp.Select, arrays: str) -> exp.Query:
     """
     query = unnest(unnest(pings, arrays, "process"), "process.events", "event")
     return query.select(
-        "DATE(submission_timestamp) AS submission_date",
+        f"{day} AS submission_date",
         "submission_timestamp AS timestamp",
         "event.f1_ AS event_category",
         "event.f2_ AS event_method",
@@ -69,11 +71,11 @@ def enrollment(names: Names, *, final: bool) -> exp.Query:
         "window_start",
         WINDOW_END,
         *(
-            f"COUNTIF(method IN ({_texts(methods)})) AS {column}"
+            f"COUNTIF({_is_one_of('method', methods)}) AS {column}"
             for column, methods in METHODS.items()
         ),
     ).from_("events")
-    query = where(query, "experiment IS NOT NULL", f"method IN ({_texts(known)})")
+    query = where(query, "experiment IS NOT NULL", _is_one_of("method", known))
     grouped = query.group_by("type", "experiment", "branch", "window_start")
     return with_steps(grouped, {"events": union_all(sources)})
 
@@ -133,5 +135,6 @@ def active_clients(names: Names) -> exp.Query:
     return query.group_by("submission_date", "experiment_id", "branch")
 
 
-def _texts(values: list[str] | tuple[str, ...]) -> str:
-    return ", ".join(exp.Literal.string(value).sql("bigquery") for value in values)
+def _is_one_of(column: str, values: Sequence[str]) -> str:
+    texts = [exp.Literal.string(value).sql("bigquery") for value in values]
+    return f"{column} IN ({', '.join(texts)})" if len(texts) > 1 else f"{column} = {texts[0]}"

@@ -110,56 +110,55 @@ def _cumulative(dataset: Dataset, names: Names) -> exp.Query:
             select(*series_keys, "window_start AS first_window").from_("changes"),
         ]
     )
-    series = (
-        select(*series_keys, "MIN(first_window) AS first_window")
-        .from_("first_windows")
-        .group_by(*series_keys)
-    )
+    windows = select("time", *series_keys).from_("series")
+    dense = "GENERATE_TIMESTAMP_ARRAY(first_window, @latest_window, INTERVAL 5 MINUTE)"
     return with_steps(
         _running_sum(),
         {
             **_aggregates(dataset, names, columns, days=AWAKE_DAYS),
             "changes": changes.group_by("window_start", *series_keys),
             "opening_values": opening_values,
-            "first_windows": first_windows,
-            "series": series,
             "awake": select("experiment").distinct().from_("aggregates"),
-            "windows": _windows(),
+            "first_windows": first_windows,
+            "series": _series(),
+            "windows": unnest(windows, dense, "time"),
         },
     )
 
 
-def _windows() -> exp.Query:
-    """Every window of the series of awake experiments, the latest one of the others."""
-    dense = select("time", "branch", "experiment").from_("series")
-    dense = unnest(
-        dense,
-        "GENERATE_TIMESTAMP_ARRAY(first_window, @latest_window, INTERVAL 5 MINUTE)",
-        "time",
+def _series() -> exp.Select:
+    """Each series with the first of its windows: of experiments asleep that is the latest one."""
+    query = select(
+        "first_windows.branch",
+        "first_windows.experiment",
+        "IF(awake.experiment IS NULL, @latest_window, MIN(first_windows.first_window)) "
+        "AS first_window",
+    ).from_("first_windows")
+    query = query.join(
+        "awake",
+        on=expression("first_windows.experiment = awake.experiment"),
+        join_type="left",
     )
-    asleep = select("@latest_window AS time", "branch", "experiment").from_("series")
-    return union_all(
-        [
-            where(dense, "experiment IN (SELECT experiment FROM awake)"),
-            where(asleep, "NOT experiment IN (SELECT experiment FROM awake)"),
-        ]
-    )
+    return query.group_by("first_windows.branch", "first_windows.experiment", "awake.experiment")
 
 
 def _running_sum() -> exp.Select:
     series = "windows.branch = {0}.branch AND windows.experiment = {0}.experiment"
     total = (
-        "COALESCE(opening_values.value, 0) + SUM(COALESCE(changes.change, 0)) OVER "
-        "(PARTITION BY windows.experiment, windows.branch ORDER BY windows.time)"
+        "COALESCE(opening_values.value, 0) + SUM(COALESCE(changes.change, 0)) OVER so_far AS value"
     )
     return (
-        select("windows.time", "windows.branch", "windows.experiment", f"{total} AS value")
+        select("windows.time", "windows.branch", "windows.experiment", total)
         .from_("windows")
         .join("opening_values", on=series.format("opening_values"), join_type="left")
         .join(
             "changes",
             on=f"windows.time = changes.window_start AND {series.format('changes')}",
             join_type="left",
+        )
+        .window(
+            "so_far AS (PARTITION BY windows.experiment, windows.branch ORDER BY windows.time)",
+            dialect="bigquery",
         )
     )
 

@@ -16,59 +16,89 @@ from expmon.catalog.sources import (
     PROCESSES,
     STABLE_MAIN_V4,
 )
-from expmon.statements.build import expression, select, table, unnest, with_steps
+from expmon.statements.build import expression, select, table, unnest, where, with_steps
 from expmon.statements.counting import events
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlglot import exp
 
     from expmon.catalog.model import Names, Relation
 
+# By a column and not by its expression: so that a condition on the day gets through to the scan.
 _FIRST_ARRIVAL = (
     "document_id IS NULL OR ROW_NUMBER() OVER "
-    "(PARTITION BY DATE(submission_timestamp), document_id ORDER BY submission_timestamp) = 1"
+    "(PARTITION BY submission_date, document_id ORDER BY submission_timestamp) = 1"
 )
+_DAY = "DATE(submission_timestamp) AS submission_date"
 
 
 def source_views(names: Names) -> dict[str, exp.Query]:
     """The queries of the sources that an embedded warehouse has as views, by relation."""
-    stable = table(STABLE_MAIN_V4, names)
-    entries = ", ".join(f"STRUCT(payload.processes.{p}.events AS events)" for p in PROCESSES)
-    event_arrays = ", ".join(f"STRUCT(payload.events.{p} AS events)" for p in PROCESSES)
-    event_pings = _first_arrivals(EVENT_V4, ("submission_timestamp", "payload"), names)
+    stable = select(*MAIN_V4.column_names).from_("first_arrivals")
     return {
-        STABLE_MAIN_V4.name: _first_arrivals(MAIN_V4, MAIN_V4.column_names, names),
-        EVENT_EVENTS.name: with_steps(
-            events(select().from_("pings"), f"[{event_arrays}]"), {"pings": event_pings}
+        STABLE_MAIN_V4.name: with_steps(
+            stable, _first_arrivals(MAIN_V4, MAIN_V4.column_names, names)
         ),
-        MAIN_EVENTS.name: events(select().from_(stable), f"[{entries}]"),
-        CLIENTS_DAILY.name: _clients_daily(stable),
+        EVENT_EVENTS.name: _events(EVENT_V4, "payload.events.{}", names),
+        MAIN_EVENTS.name: _events(MAIN_V4, "payload.processes.{}.events", names),
+        CLIENTS_DAILY.name: _clients_daily(table(STABLE_MAIN_V4, names)),
     }
 
 
-def _first_arrivals(relation: Relation, columns: tuple[str, ...], names: Names) -> exp.Select:
-    query = select(*columns).from_(table(relation, names))
-    return query.qualify(expression(_FIRST_ARRIVAL))
+def _first_arrivals(
+    relation: Relation, columns: Sequence[str], names: Names
+) -> dict[str, exp.Query]:
+    """The CTEs of the first arrival of each document on each day."""
+    read = dict.fromkeys((*columns, "document_id", "submission_timestamp"))
+    return {
+        "pings": select(_DAY, *read).from_(table(relation, names)),
+        "first_arrivals": select("submission_date", *columns)
+        .from_("pings")
+        .qualify(expression(_FIRST_ARRIVAL)),
+    }
+
+
+def _events(relation: Relation, array: str, names: Names) -> exp.Query:
+    """One row per event of the first arrivals."""
+    arrays = ", ".join(f"STRUCT({array.format(p)} AS events)" for p in PROCESSES)
+    steps = _first_arrivals(relation, ("submission_timestamp", "payload"), names)
+    pings = select().from_("first_arrivals")
+    return with_steps(events(pings, f"[{arrays}]", day="submission_date"), steps)
 
 
 def _clients_daily(stable: exp.Table) -> exp.Query:
-    pings = select(
-        "DATE(submission_timestamp) AS submission_date",
-        "client_id",
-        "environment.experiments AS experiments",
-    ).from_(stable)
-    memberships = select(
-        "submission_date",
-        "client_id",
-        "member.key AS key",
-        "member.value.branch AS value",
-    ).from_("pings")
-    memberships = unnest(memberships, "experiments", "member").distinct()
-    query = (
+    pings = select(_DAY, "client_id", "environment.experiments AS experiments").from_(stable)
+    memberships = unnest(
+        select(
+            "submission_date", "client_id", "member.key AS key", "member.value.branch AS value"
+        ).from_("pings"),
+        "experiments",
+        "member",
+    ).distinct()
+    experiments = (
         select("submission_date", "client_id", "ARRAY_AGG(STRUCT(key, value)) AS experiments")
         .from_("memberships")
         .group_by("submission_date", "client_id")
     )
+    clients = select("submission_date", "client_id").distinct().from_("pings")
+    query = (
+        select("clients.submission_date", "clients.client_id", "members.experiments")
+        .from_("clients")
+        .join(
+            "members",
+            on="clients.submission_date = members.submission_date "
+            "AND clients.client_id = members.client_id",
+            join_type="left",
+        )
+    )
     return with_steps(
-        query.where("client_id IS NOT NULL"), {"pings": pings, "memberships": memberships}
+        query,
+        {
+            "pings": where(pings, "client_id IS NOT NULL"),
+            "memberships": memberships,
+            "members": experiments,
+            "clients": clients,
+        },
     )

@@ -125,7 +125,7 @@ def export_series(names: Names, datasets: Sequence[Dataset]) -> Statement:
     points = []
     for name, rollup, rolled_up in (
         ("counts", Rollup.SUM, _summed),
-        ("running_sums", Rollup.LAST, _last),
+        ("running_sums", Rollup.LAST, _as_they_are),
         ("days", None, _as_they_are),
     ):
         if members := [dataset for dataset in datasets if _coarser(dataset) is rollup]:
@@ -167,23 +167,20 @@ def _since_start(step: str, rollup: Rollup | None) -> exp.Select:
         "experiment",
         "branch",
         f"IF(is_coarse, {half_hour}, time) AS point" if rollup else "time AS point",
-        *(["time"] if rollup is Rollup.LAST else []),
         "value",
     ).from_(step)
-    query = query.join("experiments", on=expression("experiment = slug"))
-    return where(query, "time >= start")
+    query = where(query.join("experiments", on=expression("experiment = slug")), "time >= start")
+    if rollup is not Rollup.LAST:
+        return query
+    last = (
+        "ROW_NUMBER() OVER (PARTITION BY dataset, experiment, branch, point ORDER BY time DESC) = 1"
+    )
+    return query.qualify(last, dialect="bigquery")
 
 
 def _summed(step: str) -> exp.Select:
     query = select("dataset", "experiment", "branch", "point", "SUM(value) AS value").from_(step)
     return query.group_by("dataset", "experiment", "branch", "point")
-
-
-def _last(step: str) -> exp.Select:
-    partition = "PARTITION BY dataset, experiment, branch, point"
-    return _as_they_are(step).qualify(
-        f"ROW_NUMBER() OVER ({partition} ORDER BY time DESC) = 1", dialect="bigquery"
-    )
 
 
 def _as_they_are(step: str) -> exp.Select:

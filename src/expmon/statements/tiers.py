@@ -61,11 +61,12 @@ def steps(
 
 def live_view(tiers: Tiers, names: Names) -> exp.Query:
     """The live view, with running sums per experiment and branch where the tiers have them."""
-    running = [
-        f"SUM({measure}) OVER (PARTITION BY experiment, branch ORDER BY window_start) "
-        f"AS cumulative_{measure}"
-        for measure in tiers.measures
-        if tiers.cumulative
-    ]
-    query = select(*tiers.columns, *running).from_("aggregates")
+    query = select(*tiers.columns).from_("aggregates")
+    if tiers.cumulative:
+        query = query.select(
+            *(f"SUM({measure}) OVER so_far AS cumulative_{measure}" for measure in tiers.measures),
+            dialect="bigquery",
+        ).window(
+            "so_far AS (PARTITION BY experiment, branch ORDER BY window_start)", dialect="bigquery"
+        )
     return with_steps(query, steps(tiers, names, columns=tiers.columns))

@@ -9,13 +9,21 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
+from sqlglot.errors import UnsupportedError
 
+from expmon.errors import UnsupportedSQL
 from expmon.statements.render import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from expmon.catalog.model import Statement
+
+
+_LIST_CLAUSES = {"expressions", "from_", "where", "order", "limit"}
+"""What a subquery over an array may have to become list functions."""
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_NO_JSON = r",\s*[\]}]|NaN|Infinity"
 
 
 @lru_cache(maxsize=512)
@@ -26,8 +34,11 @@ def duckdb_sql(statement: Statement) -> str:
         UnsupportedSQL: it has no form there.
     """
     tree = statement.tree.copy()
-    for rule in RULES:
-        tree = tree.transform(rule, copy=False)
+    try:
+        for rule in RULES:
+            tree = tree.transform(rule, copy=False)
+    except UnsupportedError as error:
+        raise UnsupportedSQL(statement.name, "duckdb", str(error)) from error
     return render(tree, name=statement.name, dialect="duckdb")
 
 
@@ -47,39 +58,36 @@ def _list_function(node: exp.Expr) -> exp.Expr:
     """A scalar subquery over an array, as list functions.
 
     DuckDB makes a join of the subquery, which takes minutes where list functions take seconds.
+    Subqueries of other shapes stay as they are.
     """
-    if not isinstance(node, exp.Subquery) or not isinstance(node.this, exp.Select):
+    query = node.this if isinstance(node, exp.Subquery) else None
+    if not isinstance(query, exp.Select) or len(query.expressions) != 1:
         return node
-    query = node.this
     source = query.args.get("from_")
-    if source is None or not isinstance(source.this, exp.Unnest) or len(query.expressions) != 1:
+    unnested = source.this if source else None
+    present = {name for name, value in query.args.items() if value}
+    if not isinstance(unnested, exp.Unnest) or not present <= _LIST_CLAUSES:
         return node
-    unnested = source.this
-    element = unnested.args["alias"].args["columns"][0].name
+    (element,) = unnested.args["alias"].args["columns"]
     values: exp.Expr = unnested.expressions[0]
     if condition := query.args.get("where"):
-        values = exp.func("list_filter", values, _lambda(element, condition.this))
+        values = exp.func("list_filter", values, _lambda(element.name, condition.this))
     measure = query.expressions[0].unalias()
-    if isinstance(measure, exp.Sum):
-        summed = exp.func(
-            "list_sum", exp.func("list_transform", values, _lambda(element, measure.this))
-        )
-        return exp.cast(summed, "BIGINT")
+    if isinstance(measure, exp.Sum) and not present & {"order", "limit"}:
+        each = exp.func("list_transform", values, _lambda(element.name, measure.this))
+        return exp.cast(exp.func("list_sum", each), "BIGINT")
     if not _is_first_in_order(query, unnested):
         return node
     return exp.Bracket(
-        this=exp.func("list_transform", values, _lambda(element, measure)),
+        this=exp.func("list_transform", values, _lambda(element.name, measure)),
         expressions=[exp.Literal.number(0)],
     )
 
 
 def _is_first_in_order(query: exp.Select, unnested: exp.Unnest) -> bool:
     """Whether the query takes the first element, in the array's order."""
-    order, limit, offset = (
-        query.args.get("order"),
-        query.args.get("limit"),
-        unnested.args.get("offset"),
-    )
+    order, limit = query.args.get("order"), query.args.get("limit")
+    offset = unnested.args.get("offset")
     return (
         limit is not None
         and limit.expression.name == "1"
@@ -91,16 +99,32 @@ def _is_first_in_order(query: exp.Select, unnested: exp.Unnest) -> bool:
 
 
 def _lambda(element: str, body: exp.Expr) -> exp.Lambda:
-    return exp.Lambda(this=body.copy(), expressions=[exp.to_identifier(element)])
+    """A function of the element; its name is one that no table's column has."""
+
+    def renamed(node: exp.Expr) -> exp.Expr:
+        if not isinstance(node, exp.Column):
+            return node
+        path = [part.name for part in node.parts]
+        if path[0] != element:
+            raise UnsupportedError(f"{node.sql()} in a subquery over an array must say {element}.")
+        return exp.column(*reversed([f"__{element}", *path[1:]]))
+
+    return exp.Lambda(
+        this=body.copy().transform(renamed, copy=False),
+        expressions=[exp.to_identifier(f"__{element}")],
+    )
 
 
-def _sum_is_integer(node: exp.Expr) -> exp.Expr:
-    """DuckDB's SUM of INT64 is a HUGEINT, which becomes a float outside of it."""
-    summed = isinstance(node, exp.Sum) and not isinstance(node.parent, exp.Window)
-    running = isinstance(node, exp.Window) and isinstance(node.this, exp.Sum)
-    if (summed or running) and not isinstance(node.parent, exp.Cast):
-        return exp.cast(node.copy(), "BIGINT")
-    return node
+def _integers(node: exp.Expr) -> exp.Expr:
+    """DuckDB's SUM and COUNT_IF of INT64 are HUGEINT. No statement sums up anything else."""
+    is_window = isinstance(node, exp.Window)
+    inner = node.this if is_window else node
+    if not isinstance(inner, (exp.Sum, exp.CountIf)):
+        return node
+    is_done = isinstance(node.parent, exp.Cast) or (
+        not is_window and isinstance(node.parent, exp.Window)
+    )
+    return node if is_done else exp.cast(node.copy(), "BIGINT")
 
 
 def _bucket(node: exp.Expr) -> exp.Expr:
@@ -111,27 +135,51 @@ def _bucket(node: exp.Expr) -> exp.Expr:
     return node
 
 
+def _parse_json(node: exp.Expr) -> exp.Expr:
+    """SAFE.PARSE_JSON: NULL where the text is no JSON, as a text that DuckDB's functions read.
+
+    DuckDB accepts commas before a closing bracket, and numbers like NaN, which JSON has not.
+    """
+    if not isinstance(node, exp.SafeFunc) or not isinstance(node.this, exp.ParseJSON):
+        return node
+    text = node.this.this
+    outside_strings = _call("regexp_replace", text, _STRING, '""', "g")
+    is_valid = exp.and_(
+        _call("json_valid", text),
+        exp.not_(_call("regexp_matches", outside_strings, _NO_JSON)),
+    )
+    return exp.Case(ifs=[exp.If(this=is_valid, true=text.copy())])
+
+
 def _json_value(node: exp.Expr) -> exp.Expr:
-    """A broken document is NULL on BigQuery and an error on DuckDB."""
-    if isinstance(node, exp.JSONExtractScalar):
-        path = exp.Literal.string(node.expression.sql("bigquery").strip("'"))
-        text = node.this
-        extracted = exp.Anonymous(this="json_extract_string", expressions=[text.copy(), path])
-        valid = exp.Anonymous(this="json_valid", expressions=[text.copy()])
-        return exp.Case(ifs=[exp.If(this=valid, true=extracted)])
-    return node
+    """The scalar at a path, as a text."""
+    if not isinstance(node, exp.JSONExtractScalar):
+        return node
+    path = node.expression.sql("bigquery").strip("'")
+    return _call("json_extract_string", node.this, path)
 
 
 def _regexp_extract(node: exp.Expr) -> exp.Expr:
     """Without a match, NULL on BigQuery and an empty text on DuckDB."""
     if not isinstance(node, exp.RegexpExtract):
         return node
-    text, pattern = node.this, node.expression
+    if node.args.get("position") or node.args.get("occurrence"):
+        raise UnsupportedError("REGEXP_EXTRACT with a position")
     group = node.args.get("group") or exp.Literal.number(0)
-    plain = exp.Literal.string(pattern.name)
-    matches = exp.Anonymous(this="regexp_matches", expressions=[text.copy(), plain.copy()])
-    extracted = exp.Anonymous(this="regexp_extract", expressions=[text.copy(), plain, group.copy()])
+    extracted = _call("regexp_extract", node.this, node.expression.name, group)
+    matches = _call("regexp_matches", node.this, node.expression.name)
     return exp.Case(ifs=[exp.If(this=matches, true=extracted)])
+
+
+def _call(name: str, *arguments: exp.Expr | str) -> exp.Anonymous:
+    """A call of a function of DuckDB's; texts are literals."""
+    return exp.Anonymous(
+        this=name,
+        expressions=[
+            exp.Literal.string(argument) if isinstance(argument, str) else argument.copy()
+            for argument in arguments
+        ],
+    )
 
 
 def _in_unnest(node: exp.Expr) -> exp.Expr:
@@ -145,12 +193,13 @@ def _in_unnest(node: exp.Expr) -> exp.Expr:
 def _unnest_in_select(node: exp.Expr) -> exp.Expr:
     """A cross join with an array as UNNEST in a SELECT list: it lets filters through to the scan.
 
-    DuckDB joins a lateral UNNEST back to its source, which it reads whole for that.
+    DuckDB joins a lateral UNNEST back to its source, which it reads whole for that. The alias must
+    not be the name of a column of the source.
     """
     if not isinstance(node, exp.Select):
         return node
     joins = node.args.get("joins") or []
-    if not joins or not all(isinstance(join.this, exp.Unnest) for join in joins):
+    if not joins or not all(_is_plain_unnest(join) for join in joins):
         return node
     source = node.args["from_"].this
     for join in joins:
@@ -162,12 +211,22 @@ def _unnest_in_select(node: exp.Expr) -> exp.Expr:
     return node.from_(source, copy=False)
 
 
+def _is_plain_unnest(join: exp.Join) -> bool:
+    return (
+        isinstance(join.this, exp.Unnest)
+        and not join.this.args.get("offset")
+        and not join.args.get("side")
+        and not join.args.get("on")
+    )
+
+
 RULES: tuple[Callable[[exp.Expr], exp.Expr], ...] = (
     _without_project,
     _list_function,
-    _sum_is_integer,
+    _integers,
     _bucket,
     _json_value,
+    _parse_json,
     _regexp_extract,
     _in_unnest,
     _unnest_in_select,

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import builtins
+import inspect
+import re
+from datetime import UTC, date, datetime
+
+import pytest
+
+from expmon import errors
+from expmon.errors import (
+    ConfigError,
+    ExpmonError,
+    ExportSuperseded,
+    InvalidInput,
+    InvalidSlug,
+    InvalidTime,
+    NotDeployed,
+    PartitionViolation,
+    PingError,
+    SchemaMismatch,
+    SourceMissing,
+    StoreConflict,
+    StoreError,
+    UnknownDataset,
+    UnknownExperiment,
+    UnsupportedSQL,
+    WarehouseError,
+    WarehouseLocked,
+)
+
+EARLIER = datetime(2021, 1, 26, tzinfo=UTC)
+LATER = datetime(2021, 1, 26, 0, 5, tzinfo=UTC)
+
+
+def classes():
+    """All classes of the module, from their definitions."""
+    found = inspect.getmembers(errors, inspect.isclass)
+    return {name: cls for name, cls in found if cls.__module__ == errors.__name__}
+
+
+def drawing():
+    """The drawing at the top of the module: each name with its parent and its builtin, if any."""
+    entries = {}
+    above = []
+    for line in errors.__doc__.splitlines():
+        drawn = re.fullmatch(r"((?:│   |    |├── |└── )*)(\w+)(?: +\((\w+)\))?(?: {2,}\S.*)?", line)
+        if drawn:
+            depth = len(drawn[1]) // 4
+            assert depth <= len(above), line
+            del above[depth:]
+            entries[drawn[2]] = (above[-1] if above else None, drawn[3])
+            above.append(drawn[2])
+    return entries
+
+
+def test_every_error_of_the_module_is_drawn_and_every_drawn_one_is_there():
+    assert drawing().keys() == classes().keys()
+
+
+@pytest.mark.parametrize("name", sorted(classes()))
+def test_an_error_derives_from_what_the_drawing_says(name):
+    parent, builtin = drawing()[name]
+    expected = [classes()[parent]] if parent else [Exception]
+    expected += [getattr(builtins, builtin)] if builtin else []
+    assert classes()[name].__bases__ == tuple(expected)
+
+
+@pytest.mark.parametrize("name", sorted(classes()))
+def test_an_error_is_caught_as_every_builtin_on_its_way_to_the_root(name):
+    entries = drawing()
+    caught = set()
+    step = name
+    while step:
+        step, builtin = entries[step]
+        caught |= {getattr(builtins, builtin)} if builtin else set()
+    assert issubclass(classes()[name], ExpmonError)
+    assert {cls for cls in caught if not issubclass(classes()[name], cls)} == set()
+    assert bool(caught) == (name != "ExpmonError")
+
+
+@pytest.mark.parametrize(
+    ("error", "builtin"),
+    [
+        (ConfigError("x"), ValueError),
+        (InvalidSlug("x"), ValueError),
+        (InvalidTime("x"), ValueError),
+        (UnknownDataset("x", []), LookupError),
+        (UnknownExperiment("x"), LookupError),
+        (PingError("x"), ValueError),
+        (NotDeployed("a.x"), LookupError),
+        (SourceMissing("a.x", date(2021, 1, 26), ["a.y"]), LookupError),
+        (PartitionViolation("a.x", "20210126", 1, sql=""), RuntimeError),
+        (WarehouseLocked("x"), TimeoutError),
+        (UnsupportedSQL("x", "duckdb", "y"), RuntimeError),
+        (ExportSuperseded(EARLIER, LATER), OSError),
+        (StoreConflict("x", "y"), OSError),
+    ],
+)
+def test_who_knows_nothing_of_expmon_catches_a_builtin(error, builtin):
+    with pytest.raises(builtin) as caught:
+        raise error
+    assert caught.value is error
+
+
+SLUG = InvalidSlug("a b")
+UNKNOWN = UnknownDataset("experiment_enrolment", ["experiment_enrollment_overall", "other"])
+LOST = UnknownDataset("x", [])
+ABSENT = NotDeployed("telemetry_derived.x_v1", sql="SELECT 1")
+MISMATCH = SchemaMismatch("telemetry_derived.x_v1", ["value is a STRING", "time is missing"])
+VIOLATION = PartitionViolation("telemetry_derived.x_v1", "20210126", 3, sql="SELECT 1")
+UNSUPPORTED = UnsupportedSQL("experiment_x", "duckdb", "no TIMESTAMP_BUCKET")
+NOBODY = UnknownExperiment("my-experiment")
+MISSING = SourceMissing("telemetry_derived.x_v1", date(2021, 1, 26), ["a.b", "c.d"])
+CONFLICT = StoreConflict("index.json", "gs://bucket/monitoring")
+SUPERSEDED = ExportSuperseded(EARLIER, LATER)
+
+
+@pytest.mark.parametrize(
+    ("error", "facts"),
+    [
+        (SLUG, {"slug": "a b"}),
+        (
+            UNKNOWN,
+            {
+                "dataset": "experiment_enrolment",
+                "near": ("experiment_enrollment_overall", "other"),
+            },
+        ),
+        (LOST, {"dataset": "x", "near": ()}),
+        (WarehouseError("failed", sql="SELECT 1"), {"sql": "SELECT 1"}),
+        (WarehouseLocked("busy"), {"sql": None}),
+        (ABSENT, {"relation": "telemetry_derived.x_v1", "sql": "SELECT 1"}),
+        (NotDeployed("a.b"), {"relation": "a.b", "sql": None}),
+        (
+            MISMATCH,
+            {
+                "relation": "telemetry_derived.x_v1",
+                "differences": ("value is a STRING", "time is missing"),
+                "sql": None,
+            },
+        ),
+        (
+            VIOLATION,
+            {
+                "relation": "telemetry_derived.x_v1",
+                "partition": "20210126",
+                "rows": 3,
+                "sql": "SELECT 1",
+            },
+        ),
+        (
+            MISSING,
+            {
+                "relation": "telemetry_derived.x_v1",
+                "day": date(2021, 1, 26),
+                "sources": ("a.b", "c.d"),
+                "sql": None,
+            },
+        ),
+        (NOBODY, {"slug": "my-experiment"}),
+        (CONFLICT, {"name": "index.json"}),
+        (UNSUPPORTED, {"name": "experiment_x"}),
+        (SUPERSEDED, {"as_of": EARLIER, "newer": LATER}),
+    ],
+)
+def test_an_error_carries_its_facts(error, facts):
+    assert vars(error) == facts
+
+
+@pytest.mark.parametrize(
+    ("error", "parts"),
+    [
+        (SLUG, ["'a b' is not an experiment slug", "at most 150 characters", "query those"]),
+        (
+            UNKNOWN,
+            [
+                "no dataset 'experiment_enrolment'",
+                "Did you mean experiment_enrollment_overall, other?",
+            ],
+        ),
+        (LOST, ["no dataset 'x'", "expmon.datasets() lists them all"]),
+        (ABSENT, ["telemetry_derived.x_v1 does not exist", "`expmon deploy`", "monitor.deploy()"]),
+        (
+            MISMATCH,
+            [
+                "telemetry_derived.x_v1 has other columns",
+                "value is a STRING; time is missing",
+                "Move it away or alter it, then deploy again.",
+            ],
+        ),
+        (VIOLATION, ["3 rows for telemetry_derived.x_v1$20210126", "nothing was written", "bug"]),
+        (
+            MISSING,
+            [
+                "day 2021-01-26 of telemetry_derived.x_v1",
+                "a.b, c.d",
+                "Load the source's day first",
+                "empty_sources",
+            ],
+        ),
+        (NOBODY, ["no experiment 'my-experiment'", "`expmon experiments` lists"]),
+        (CONFLICT, ["index.json in gs://bucket/monitoring", "Export again"]),
+        (UNSUPPORTED, ["experiment_x", "duckdb", "no TIMESTAMP_BUCKET"]),
+        (SUPERSEDED, ["2021-01-26T00:00:00+00:00", "2021-01-26T00:05:00+00:00", "Nothing to do"]),
+    ],
+)
+def test_a_message_says_what_is_wrong_and_what_to_do(error, parts):
+    assert [part for part in parts if part not in str(error)] == []
+
+
+@pytest.mark.parametrize(
+    "cls", [ConfigError, InvalidInput, InvalidTime, PingError, WarehouseLocked, StoreError]
+)
+def test_an_error_without_a_message_of_its_own_keeps_the_given_one(cls):
+    assert str(cls("set EXPMON_STORE")) == "set EXPMON_STORE"
+
+
+@pytest.mark.parametrize("error", [InvalidSlug("x" * 10_000), UnknownDataset("x" * 10_000, [])])
+def test_a_message_stays_short_whatever_was_given(error):
+    assert len(str(error)) < 400
+    assert "x" * 80 in str(error)
+
+
+def test_a_superseded_export_has_no_error_number():
+    # OSError reads two arguments as a number and its text.
+    assert (SUPERSEDED.errno, SUPERSEDED.strerror) == (None, None)
