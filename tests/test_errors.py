@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import inspect
+import pickle
 import re
 from datetime import UTC, date, datetime
 
@@ -225,3 +227,24 @@ def test_a_message_stays_short_whatever_was_given(error):
 def test_a_superseded_export_has_no_error_number():
     # OSError reads two arguments as a number and its text.
     assert (SUPERSEDED.errno, SUPERSEDED.strerror) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.InvalidSlug("a b"),
+        errors.UnknownDataset("x", ["y"]),
+        errors.NotDeployed("a.b", sql="SELECT 1"),
+        errors.SchemaMismatch("a.b", ["c is missing"]),
+        errors.PartitionViolation("a.b", "20210101", 3, sql="SELECT 1"),
+        errors.UnsupportedSQL("a", "duckdb", "no"),
+        errors.ExportSuperseded(datetime(2021, 1, 1, tzinfo=UTC), datetime(2021, 1, 2, tzinfo=UTC)),
+        errors.StoreConflict("index.json", "exports"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_come_whole_out_of_other_processes(error):
+    for same in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(same) is type(error)
+        assert str(same) == str(error)
+        assert vars(same) == vars(error)

@@ -216,3 +216,17 @@ def test_a_partition_cannot_be_changed():
     partition = Partition("20210126")
     with pytest.raises(AttributeError):
         partition.id = "20210127"
+
+
+@pytest.mark.parametrize(
+    "id", ["20211345", "2021010124", "202101", "2021010", "20210101050", "2021-1-1"]
+)
+def test_a_partition_is_a_day_or_an_hour_that_exists(id):
+    with pytest.raises(ValueError, match="is no partition"):
+        Partition(id)
+
+
+def test_a_time_out_of_range_is_refused_by_name():
+    early = datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))
+    with pytest.raises(InvalidTime, match=r"start = .* is out of range"):
+        utc(early, "start")

@@ -22,7 +22,7 @@ ExpmonError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,17 @@ if TYPE_CHECKING:
 
 class ExpmonError(Exception):
     """The root of all errors that expmon raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors come whole out of other processes, whatever their initialisers take."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[ExpmonError], args: tuple[Any, ...], state: dict[str, Any]) -> ExpmonError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigError(ExpmonError, ValueError):
@@ -175,7 +186,7 @@ class SourceMissing(WarehouseError, LookupError):
         self.day = day
         self.sources = tuple(sources)
         super().__init__(
-            f"day {day} of {relation} can't be counted: {', '.join(sources)} has no rows of it. "
+            f"day {day} of {relation} can't be counted: no rows of it in {', '.join(sources)}. "
             "Nothing was written, so that what is there is kept. Load the source's day first, or, "
             "if it is rightly empty, list the source under empty_sources in the configuration."
         )

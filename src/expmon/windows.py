@@ -53,7 +53,10 @@ def utc(value: datetime, name: str) -> datetime:
             f"{name} = {value.isoformat()} has no time zone. "
             "Give one, for instance datetime(2021, 1, 26, tzinfo=timezone.utc)."
         )
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise InvalidTime(f"{name} = {value.isoformat()} is out of range") from None
 
 
 def instant(value: datetime | date, name: str) -> datetime:
@@ -91,7 +94,7 @@ class Partition:
     id: str
 
     def __post_init__(self) -> None:
-        if self.id and not (self.id.isascii() and self.id.isdigit() and len(self.id) in {8, 10}):
+        if self.id and not _is_partition(self.id):
             raise ValueError(f"{self.id!r} is no partition: YYYYMMDD, YYYYMMDDHH or empty")
 
     @classmethod
@@ -114,7 +117,7 @@ class Partition:
         """When it starts, in UTC; a whole table has no start."""
         if not self.id:
             raise ValueError("a whole table has no start")
-        return datetime.strptime(self.id.ljust(10, "0"), "%Y%m%d%H").replace(tzinfo=UTC)
+        return _parsed(self.id)
 
     @property
     def end(self) -> datetime:
@@ -133,3 +136,19 @@ class Partition:
         if len(self.id) == 8:
             return f"day {self.day.isoformat()}"
         return f"hour {self.start.strftime('%Y-%m-%dT%H')}"
+
+
+def _is_partition(text: str) -> bool:
+    if not (text.isascii() and text.isdigit() and len(text) in {8, 10}):
+        return False
+    try:
+        _parsed(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parsed(text: str) -> datetime:
+    """When a day or an hour starts; several times as fast as strptime, for plans of many years."""
+    year, month, day, hour = text[:4], text[4:6], text[6:8], text[8:] or "0"
+    return datetime(int(year), int(month), int(day), int(hour), tzinfo=UTC)

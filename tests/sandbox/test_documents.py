@@ -153,7 +153,7 @@ def test_deep_nesting_is_an_error_and_no_crash(store):
 def test_deep_nesting_keeps_what_an_array_held_before_it(store):
     path = store(b'[{"a": 1}, {"b": %s}]' % TOO_DEEP)
     assert found(path) == [(1, {"a": 1}), (1, None)]
-    assert reasons(path) == ["nested too deeply"]
+    assert reasons(path) == ["not JSON: nested too deeply (column 12)"]
 
 
 def test_deep_nesting_that_never_ends_is_an_error(store):

@@ -64,8 +64,8 @@ def read_documents(path: Path, *, limit: int = MAX_DOCUMENT) -> Iterator[ReadPin
     for number, text in lines:
         if isinstance(text, str) and _is_unfinished(text):
             yield from _laid_out((number, text), lines, limit=limit)
-        else:
-            yield from _one_a_line(itertools.chain([(number, text)], lines))
+            return
+        yield from _one_a_line(itertools.chain([(number, text)], lines))
 
 
 def _raw_lines(path: Path, limit: int) -> Iterator[tuple[int, bytes | PingError]]:
@@ -76,8 +76,8 @@ def _raw_lines(path: Path, limit: int) -> Iterator[tuple[int, bytes | PingError]
             packed = raw.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
             stream = gzip.GzipFile(fileobj=raw) if packed else raw
             number = 1
-            while line := stream.readline(limit):
-                if len(line) == limit and not line.endswith(b"\n"):
+            while line := stream.readline(limit + len(b"\r\n")):
+                if len(line.rstrip(b"\r\n")) > limit:
                     yield number, PingError(_too_long(limit))
                     return
                 yield number, line
@@ -137,7 +137,8 @@ def _laid_out(
     is_array = first[1].lstrip().startswith("[")
     for number, text in lines:
         if isinstance(text, PingError):
-            yield from _documents(held, broken=ReadPing(number, None, text))
+            error = PingError(f"{text}; nothing after this was read")
+            yield from _documents(held, broken=ReadPing(number, None, error))
             return
         if not is_array and _is_whole_ping(text):
             cut_off = all(line.startswith("{") for _, line in held)
@@ -168,10 +169,9 @@ def _documents(
             passed += text.count("\n", counted, start)
             counted = start
             yield _checked(lines[passed][0], text[start:end], value)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except json.JSONDecodeError as error:
         if not broken:
-            at = error.pos if isinstance(error, json.JSONDecodeError) else counted
-            index = min(text.count("\n", 0, at), len(lines) - 1)
+            index = min(text.count("\n", 0, error.pos), len(lines) - 1)
             yield ReadPing(lines[index][0], None, _refusal(error))
     if broken:
         yield broken
@@ -207,6 +207,8 @@ def _decode_at(text: str, at: int) -> tuple[Any, int]:
         return _DECODER.raw_decode(text, at)
     except json.JSONDecodeError:
         raise
+    except RecursionError:
+        raise json.JSONDecodeError("nested too deeply", text, at) from None
     except ValueError as error:
         # The text is well formed, so where this document ends, and the next starts, is known.
         return _refusal(error), _LENIENT.raw_decode(text, at)[1]
@@ -235,8 +237,9 @@ def _is_unfinished(text: str) -> bool:
     try:
         _LENIENT.decode(text)
     except json.JSONDecodeError as error:
-        # Strings don't go over lines, so an open one is reported at its start: a broken line.
-        return error.pos >= len(text.rstrip())
+        # Strings don't go over lines: an open one is a broken line.
+        is_open_string = error.msg.startswith(("Unterminated string", "Invalid control character"))
+        return not is_open_string and error.pos >= len(text.rstrip())
     except RecursionError:
         return False
     return False

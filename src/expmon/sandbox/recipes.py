@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from expmon.errors import PingError
 from expmon.sandbox.documents import json_kind
@@ -35,7 +35,7 @@ def read_recipes(path: Path) -> tuple[list[dict[str, Any]], list[PingError]]:
             rows.append(recipe_row(recipe))
         except PingError as error:
             slug = recipe.get("slug") if isinstance(recipe, dict) else None
-            named = f" ({slug[:80]})" if isinstance(slug, str) else ""
+            named = f" ({_printable(slug[:80])})" if isinstance(slug, str) else ""
             errors.append(PingError(f"recipe {index}{named}: {error}"))
     return rows, errors
 
@@ -57,7 +57,8 @@ def recipe_row(recipe: object) -> dict[str, Any]:
     start, end = _date(recipe, "startDate"), _date(recipe, "endDate")
     if start and end and end < start:
         raise PingError(f"endDate {end} is before startDate {start}")
-    is_rollout = recipe.get("isRollout") or False
+    is_rollout = recipe.get("isRollout")
+    is_rollout = False if is_rollout is None else is_rollout
     if not isinstance(is_rollout, bool):
         raise PingError(f"isRollout must be a boolean, not {json_kind(is_rollout)}")
     return {
@@ -79,11 +80,14 @@ def recipe_row(recipe: object) -> dict[str, Any]:
 
 def _recipes(path: Path) -> list[Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise PingError(f"the file can't be read: {error.strerror or error}") from error
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise PingError(f"the file is not UTF-8 text (byte {error.start})") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise PingError(f"the file can't be read: {reason}") from error
+    try:
+        content = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise PingError(f"not JSON: {error.msg} (line {error.lineno})") from error
     except (ValueError, RecursionError) as error:
@@ -152,3 +156,12 @@ def _date(recipe: Mapping[str, Any], key: str) -> date | None:
         return (moment if moment.tzinfo is None else moment.astimezone(UTC)).date()
     except (ValueError, OverflowError):
         raise PingError(f"{key} {value[:60]!r} is not a date like 2021-01-26") from None
+
+
+def _printable(text: str) -> str:
+    """The text as it can be printed anywhere: half of a surrogate pair is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
