@@ -39,8 +39,8 @@ def recents_start(
     hourly, daily = state.partitions(tiers.hourly), state.partitions(tiers.daily)
     start = floor(as_of - RECENTS_REACH, HOUR)
     firsts = [state.sources[name].first_day for name in tiers.recents.inputs]
-    if known := [day for day in firsts if day is not None]:
-        start = max(start, day_start(min(known)))
+    known = [day for day in firsts if day is not None]
+    start = max(start, day_start(min(known))) if known else as_of
     while start < as_of:
         if is_written(daily.get(Partition.of_day(start.date()))):
             start = day_start(start.date() + DAY)
