@@ -32,15 +32,20 @@ EXPORTED: tuple[Dataset, ...] = tuple(d for d in DERIVED if d.series is not Seri
 
 
 def _in_order(relations: Iterable[Relation]) -> dict[str, Relation]:
-    """Inputs before what is computed from them; otherwise as declared."""
-    waiting = {relation.name: relation for relation in relations}
+    """As declared, but each after its inputs."""
+    declared = {relation.name: relation for relation in relations}
     ordered: dict[str, Relation] = {}
-    while waiting:
-        ready = [r for r in waiting.values() if not set(r.inputs) & waiting.keys()]
-        if not ready:
-            raise ValueError(f"the catalogue goes round in a circle: {sorted(waiting)}")
-        for relation in ready:
-            ordered[relation.name] = waiting.pop(relation.name)
+
+    def add(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            raise ValueError(f"the catalogue goes round in a circle: {' -> '.join((*path, name))}")
+        if name not in ordered:
+            for source in declared[name].inputs:
+                add(source, (*path, name))
+            ordered[name] = declared[name]
+
+    for name in declared:
+        add(name, ())
     return ordered
 
 

@@ -52,6 +52,15 @@ class Group(click.Group):
         del ctx
         return list(self.commands)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command with its first sentence, whole."""
+        del ctx
+        rows = [
+            (name, found.get_short_help_str(limit=200)) for name, found in self.commands.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error of expmon's ends it with its message and a status."""
         try:
@@ -147,7 +156,11 @@ def print_table(
         table.add_column(column, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text("" if cell is None else _shown(cell)) for cell in row))
-    console().print(table)
+    printer = console()
+    with printer.capture() as captured:
+        printer.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def print_frame(frame: pd.DataFrame, form: str) -> None:
