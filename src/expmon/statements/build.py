@@ -68,3 +68,10 @@ def with_steps(query: exp.Query, steps: Mapping[str, exp.Query]) -> exp.Query:
     for name, step in steps.items():
         query = query.with_(name, as_=step, copy=False)
     return query
+
+
+def noted(query: exp.Select, comment: str) -> exp.Select:
+    """The query with a comment that is printed above it, for whoever reads the statement."""
+    query = query.copy()
+    query.add_comments([f" {comment} "])
+    return query

@@ -13,6 +13,7 @@ from expmon.statements.build import (
     DAY_START,
     NEXT_DAY_START,
     WINDOW_END,
+    noted,
     select,
     table,
     union_all,
@@ -41,6 +42,7 @@ def events(pings: exp.Select, arrays: str, *, day: str = "DATE(submission_timest
     nothing, where a concatenation with its NULL would lose the others.
     """
     query = unnest(unnest(pings, arrays, "process"), "process.events", "event")
+    query = noted(query, "a struct per process: one without events must not lose the others")
     return query.select(
         f"{day} AS submission_date",
         "submission_timestamp AS timestamp",
@@ -88,6 +90,7 @@ def _events_of(source: EventSource, relation: Relation, names: Names, *, final: 
         f"{source.branch} AS branch",
         f"{source.method} AS method",
     ).from_(table(relation, names))
+    query = noted(query, "an event is one row, however many extras it has")
     if final:
         return where(query, f"{source.day} = @day", source.where)
     return where(query, f"{source.timestamp} >= @start", f"{source.timestamp} < @end", source.where)
@@ -110,6 +113,7 @@ def search(names: Names, *, final: bool) -> exp.Query:
         ),
     ).from_(table(STABLE_MAIN_V4 if final else MAIN_V4, names))
     pings = where(pings, f"submission_timestamp >= {start}", f"submission_timestamp < {end}")
+    pings = noted(pings, "each sum by itself: arrays joined with each other multiply their sums")
     query = select(
         "member.key AS experiment",
         "member.value.branch AS branch",

@@ -16,6 +16,7 @@ from expmon.statements.build import (
     DAY_START,
     NEXT_DAY_START,
     expression,
+    noted,
     select,
     table,
     union_all,
@@ -117,10 +118,13 @@ def _cumulative(dataset: Dataset, names: Names) -> exp.Query:
         {
             **_aggregates(dataset, names, columns, days=AWAKE_DAYS),
             "changes": changes.group_by("window_start", *series_keys),
-            "opening_values": opening_values,
-            "awake": select("experiment").distinct().from_("aggregates"),
+            "opening_values": noted(opening_values, "the last window of the day before"),
+            "awake": noted(
+                select("experiment").distinct().from_("aggregates"),
+                "experiments with a row on the day, or the 13 days before it",
+            ),
             "first_windows": first_windows,
-            "series": _series(),
+            "series": noted(_series(), "experiments asleep have the latest window alone"),
             "windows": unnest(windows, dense, "time"),
         },
     )

@@ -9,6 +9,7 @@ from expmon.catalog.model import Parameter, Rollup, Series, Statement
 from expmon.catalog.sources import EXPERIMENTS
 from expmon.statements.build import (
     expression,
+    noted,
     select,
     table,
     union_all,
@@ -138,8 +139,8 @@ def export_series(names: Names, datasets: Sequence[Dataset]) -> Statement:
         "experiment",
         "ARRAY_AGG(STRUCT(point AS time, branch, value) ORDER BY point DESC, branch) AS points",
     ).from_("points")
-    # Only buckets that are over, so that no chart ends in a dip.
     series = where(series, "point <= @as_of").group_by("dataset", "experiment")
+    series = noted(series, "half hours that are not over are left out: no chart ends in a dip")
     parameters = (EXPERIMENT_STARTS, SLUGS, EARLIEST_START, AS_OF)
     return Statement("export_series", with_steps(series, steps), parameters)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from expmon.statements.build import select, table, union_all, where, with_steps
+from expmon.statements.build import noted, select, table, union_all, where, with_steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +47,12 @@ def steps(
     days = select("DATE(window_start) AS day").from_(table(tiers.daily, names)).distinct()
     hours = select(f"{_HOUR} AS hour").from_(table(tiers.hourly, names)).distinct()
     return {
-        "final_days": where(days, *within),
-        "written_hours": where(hours, *within),
+        "final_days": noted(
+            where(days, *within), "a day that has a row here is taken from nowhere else"
+        ),
+        "written_hours": noted(
+            where(hours, *within), "an hour of other days that has a row here is not recents'"
+        ),
         "aggregates": union_all(
             [
                 rows_of(tiers.daily),
