@@ -98,7 +98,7 @@ class UnknownDataset(InvalidInput, LookupError):
     def __init__(self, dataset: str, near: Sequence[str]) -> None:
         self.dataset = dataset
         self.near = tuple(near)
-        hint = f"Did you mean {', '.join(near)}?" if near else "expmon.datasets() lists them all."
+        hint = f"Did you mean {', '.join(near)}?" if near else "`expmon datasets` lists them all."
         super().__init__(f"there is no dataset {dataset[:80]!r}. {hint}")
 
 

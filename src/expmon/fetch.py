@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from expmon.catalog import FETCHABLE, near
-from expmon.errors import InvalidInput, InvalidTime, UnknownDataset
+from expmon.catalog import fetchable
+from expmon.errors import InvalidInput, InvalidTime
 from expmon.slugs import checked_slug
 from expmon.statements.reading import BRANCH, END, START, fetch
 from expmon.windows import instant
@@ -39,12 +39,11 @@ def fetch_dataframe(
     Args:
         warehouse: what to ask.
         names: where the views lie.
-        dataset: one of `FETCHABLE`.
+        dataset: one of `expmon.catalog.FETCHABLE`.
         slug: of the experiment.
         filters: any of ``branch``, ``start`` and ``end``; None filters nothing.
     """
-    if dataset not in FETCHABLE:
-        raise UnknownDataset(str(dataset), near(str(dataset), FETCHABLE))
+    relation = fetchable(dataset)
     values: dict[str, Any] = {"slug": checked_slug(slug)}
     for name, value in filters.items():
         if value is None:
@@ -58,7 +57,6 @@ def fetch_dataframe(
     if "start" in values and "end" in values and values["end"] < values["start"]:
         raise InvalidTime(f"end {values['end']} is before start {values['start']}: swap them")
     given = [parameter for parameter in (BRANCH, START, END) if parameter.name in values]
-    relation = FETCHABLE[dataset]
     rows = warehouse.query(fetch(relation, names, given), values)
     return dataframe(rows, {column.name: column.type for column in relation.columns})
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from expmon import config
-from expmon.catalog import EXPORTED, near
+from expmon.catalog import DATASETS, EXPORTED, near
 from expmon.catalog.model import Cadence
 from expmon.catalog.sources import EXPERIMENTS
 from expmon.errors import ConfigError, InvalidInput, InvalidTime, UnknownDataset
@@ -278,16 +278,25 @@ class Monitor:
             ExportSuperseded: a newer export has claimed the store; its files stay.
             StoreError: the store can't be read or written.
         """
-        known = {dataset.name: dataset for dataset in EXPORTED}
-        chosen: list[Dataset] = []
-        for name in known if datasets is None else datasets:
-            if name not in known:
-                raise UnknownDataset(str(name), near(str(name), known))
-            chosen.append(known[name])
-        if not chosen:
-            raise InvalidInput("nothing to export: datasets is empty; leave it out for all")
-        slug = checked_slug(slug)
-        return self._exporter(as_of).named(slug, chosen)
+        return self.export_experiments([slug], datasets, as_of)
+
+    def export_experiments(
+        self,
+        slugs: Sequence[str],
+        datasets: Sequence[str] | None = None,
+        as_of: datetime | None = None,
+    ) -> Export:
+        """Write the JSON files of several experiments, active or not, in one go.
+
+        Arguments and errors as of `export_experiment`; if one can't be exported, none is.
+        """
+        checked = [checked_slug(slug) for slug in dict.fromkeys(slugs)]
+        chosen = list(EXPORTED)
+        if datasets is not None:
+            chosen = [_exported(name) for name in dict.fromkeys(datasets)]
+        if not checked or not chosen:
+            raise InvalidInput("nothing to export: name experiments; leave datasets out for all")
+        return self._exporter(as_of).named(checked, chosen)
 
     def export_active(
         self, as_of: datetime | None = None, *, progress: Callable[[str], None] | None = None
@@ -313,6 +322,15 @@ class Monitor:
             )
         names = self.settings.names
         return Exporter(self.warehouse, self.store, names, _moment(as_of), progress)
+
+
+def _exported(name: str) -> Dataset:
+    known = {dataset.name: dataset for dataset in EXPORTED}
+    if name in known:
+        return known[name]
+    if name in DATASETS:
+        raise InvalidInput(f"{name} is not exported; these are: {', '.join(known)}")
+    raise UnknownDataset(str(name), near(str(name), known))
 
 
 def _cadence(name: str) -> Cadence:

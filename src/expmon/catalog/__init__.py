@@ -100,6 +100,19 @@ def dataset(name: str) -> Dataset:
         raise UnknownDataset(name, near(name, DATASETS)) from None
 
 
+def fetchable(name: str) -> Relation:
+    """The view of that name, with or without its dataset's.
+
+    Raises:
+        UnknownDataset: there is none; the error lists the near ones.
+    """
+    views = {**FETCHABLE, **{view.name: view for view in FETCHABLE.values()}}
+    try:
+        return views[name]
+    except (KeyError, TypeError):
+        raise UnknownDataset(str(name), near(str(name), views)) from None
+
+
 def near(name: str, known: Iterable[str]) -> list[str]:
     """The known names that come closest, for an error's hint."""
     return difflib.get_close_matches(name[:200], list(dict.fromkeys(known)), n=3, cutoff=0.5)

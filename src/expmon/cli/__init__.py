@@ -41,10 +41,8 @@ def main(
     The warehouse and the store come from the options, else from EXPMON_WAREHOUSE and EXPMON_STORE,
     else from expmon.toml. Start with: expmon demo
     """
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("expmon").setLevel(logging.INFO if verbose else logging.WARNING)
     context.obj = Options(warehouse, store, config)
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from expmon.monitor import Monitor
 
-_WIDE = 240
-"""How wide tables may be where no terminal says otherwise."""
+_WIDE = 100_000
+"""Where no terminal says otherwise, tables are as wide as they need to be."""
 FAILED = 1
 REFUSED = 2
 
@@ -87,12 +87,14 @@ class Moment(click.ParamType[datetime | date]):
         with contextlib.suppress(ValueError):
             if self._day and len(value) == len("2021-01-26"):
                 return date.fromisoformat(value)
+        likes = "2021-01-26T00:05Z" + (" or 2021-01-26" if self._day else "")
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            self.fail(f"{value!r} is no time like 2021-01-26T00:05Z", param, ctx)
+            self.fail(f"{value!r} is no time like {likes}", param, ctx)
         if moment.tzinfo is None:
-            self.fail(f"{value!r} has no time zone: write {value}Z for UTC", param, ctx)
+            meant = moment.isoformat() + "Z"
+            self.fail(f"{value!r} has no time zone: write {meant} for UTC", param, ctx)
         return moment.astimezone(UTC)
 
 
@@ -165,18 +167,24 @@ def print_table(
 
 def print_frame(frame: pd.DataFrame, form: str) -> None:
     """A DataFrame as a table, CSV or JSON lines; times in ISO 8601, UTC."""
+    days = frame.select_dtypes("datetime").columns
+    frame = frame.assign(**{name: frame[name].dt.strftime("%Y-%m-%d") for name in days})
     if form == "csv":
         click.echo(frame.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ"), nl=False)
     elif form == "json":
         lines = frame.to_json(orient="records", lines=True, date_format="iso", date_unit="s")
-        click.echo(lines, nl=False)
+        click.echo(lines if len(frame) else "", nl=False)
     else:
         rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
         print_table(list(frame.columns), rows)
 
 
+def counted(number: int, thing: str) -> str:
+    """``1 row``, ``2,000 rows``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def _shown(cell: object) -> str:
     if isinstance(cell, datetime):
-        midnight = cell.tzinfo is None and cell.time() == datetime.min.time()
-        return f"{cell:%Y-%m-%d}" if midnight else f"{cell:%Y-%m-%d %H:%M}"
+        return f"{cell:%Y-%m-%d %H:%M}"
     return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)

@@ -13,10 +13,11 @@ from expmon.cli.common import (
     Moment,
     Options,
     as_of,
-    console,
+    counted,
     frame_format,
     print_frame,
 )
+from expmon.errors import ExportSuperseded
 
 if TYPE_CHECKING:
     from expmon.ingest import Ingested
@@ -64,7 +65,7 @@ def ingest(
             results.append(monitor.ingest(files, submission_timestamp))
     for result in results:
         for source, rows in result.rows.items():
-            click.echo(f"{rows:,} rows into {source}")
+            click.echo(f"{counted(rows, 'row')} into {source}")
         if result.days:
             first, last = result.days[0], result.days[-1]
             click.echo(f"of {first}" if first == last else f"of {first} to {last}")
@@ -128,17 +129,20 @@ def export(
             "--dataset needs SLUGS: all datasets of active experiments go together"
         )
     with options.monitor() as monitor:
-        if slugs:
-            done = [monitor.export_experiment(s, datasets or None, as_of) for s in slugs]
-        else:
-            done = [monitor.export_active(as_of)]
+        try:
+            if slugs:
+                done = monitor.export_experiments(slugs, datasets or None, as_of)
+            else:
+                done = monitor.export_active(as_of)
+        except ExportSuperseded as newer:
+            click.echo(f"Note: {newer}", err=True)
+            return
         place = monitor.store.url if monitor.store else ""
-    for slug in (slug for export in done for slug in export.skipped):
-        console(error=True).print(f"skipped: {slug!r} can't be part of a file name", markup=False)
-    written = sum(len(export.written) for export in done)
-    unchanged = sum(len(export.unchanged) for export in done)
-    count = sum(len(export.experiments) for export in done)
-    click.echo(f"{count} experiments: {written} files written, {unchanged} unchanged, in {place}")
+    for slug in done.skipped:
+        click.echo(f"skipped: {slug[:200]!r} can't be part of a file name", err=True)
+    written, unchanged = counted(len(done.written), "file"), f"{len(done.unchanged):,} unchanged"
+    experiments = counted(len(done.experiments), "experiment")
+    click.echo(f"{experiments}: {written} written, {unchanged}, in {place}")
 
 
 COMMANDS = (ingest, experiments, fetch, export)

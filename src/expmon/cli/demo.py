@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
+import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from importlib import resources
@@ -25,6 +27,14 @@ if TYPE_CHECKING:
     from expmon.sandbox import Experiment, Traffic
 
 MARKER = ".expmon-demo"
+_OWN = (
+    "monitoring.duckdb*",
+    "recipes.json",
+    "pings/*.json.gz",
+    "exports/*.json",
+    "exports/_expmon/claim.json",
+)
+"""What a demo leaves in its directory, and the next one clears away."""
 START = date(2025, 3, 23)
 DAYS = 3
 CLIENTS = 6_000
@@ -75,9 +85,16 @@ def demo(directory: Path) -> None:
     click.echo(f"exports:    {directory / 'exports'}/*.json ({played.files})")
     slug = played.slugs[-1]
     click.echo("\nLook further:")
-    prefix = f"  expmon --warehouse duckdb://{warehouse}"
+    prefix = f"  {_program()} --warehouse duckdb://{warehouse}"
     click.echo(f"{prefix} fetch experiment_enrollment_overall {slug}")
     click.echo(f"{prefix} status --as-of {played.end:%Y-%m-%dT%H:%MZ}")
+
+
+def _program() -> str:
+    """How this command was called, as it can be called again from here."""
+    if shutil.which("expmon"):
+        return "expmon"
+    return os.path.relpath(sys.argv[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +117,10 @@ def _prepare(directory: Path) -> None:
     if is_foreign:
         raise StoreError(f"{directory} is not empty, and no demo made it: choose another one")
     try:
-        for name in ("exports", "pings"):
-            shutil.rmtree(directory / name, ignore_errors=True)
-        for name in ("monitoring.duckdb", "monitoring.duckdb.wal", "recipes.json"):
-            (directory / name).unlink(missing_ok=True)
-        (directory / "pings").mkdir(parents=True)
+        for pattern in _OWN:
+            for path in directory.glob(pattern):
+                path.unlink()
+        (directory / "pings").mkdir(parents=True, exist_ok=True)
         (directory / MARKER).touch()
     except OSError as error:
         raise StoreError(f"{directory} can't be used: {error.strerror or error}") from error

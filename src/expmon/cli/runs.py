@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from expmon.cli.common import FAILED, Day, Options, as_of, print_table, wait
+from expmon.cli.common import FAILED, Day, Options, as_of, counted, print_table, wait
 
 if TYPE_CHECKING:
     from expmon.materialize.run import Run
     from expmon.materialize.step import Plan
+
+_SHOWN = 60
+"""Of more steps than these only the sums are printed."""
 
 _cadence = click.argument("cadence", type=click.Choice(["live", "hourly", "daily"]))
 
@@ -24,7 +27,7 @@ def deploy(options: Options) -> None:
         done = monitor.deploy()
     for sentence in done:
         click.echo(sentence)
-    click.echo(f"{len(done)} changes" if done else "nothing to do: everything is there")
+    click.echo(counted(len(done), "change") if done else "nothing to do: everything is there")
 
 
 @click.command()
@@ -65,8 +68,8 @@ def plan(options: Options, cadence: str, as_of: datetime | None) -> None:
     if rows:
         print_table(("destination", "disposition", "because"), rows)
     _notes(planned)
-    steps = len(rows)
-    click.echo(f"{steps} steps as of {planned.as_of.isoformat(timespec='seconds')}")
+    moment = planned.as_of.isoformat(timespec="seconds")
+    click.echo(f"{counted(len(rows), 'step')} as of {moment}")
 
 
 @click.command()
@@ -82,7 +85,7 @@ def status(context: click.Context, options: Options, as_of: datetime | None) -> 
             line.relation.partition(".")[2],
             line.cadence,
             None if line.latest is None else str(line.latest),
-            None if line.age is None else _age(line.age),
+            line.age_text,
             line.rows,
             line.verdict,
             line.reason,
@@ -95,25 +98,25 @@ def status(context: click.Context, options: Options, as_of: datetime | None) -> 
 
 
 def _report(done: Run) -> None:
-    steps = zip(done.plan.steps, done.written, strict=True)
-    rows = [(step.destination, written.rows, step.reason) for step, written in steps]
-    if rows:
-        print_table(("written", "rows", "because"), rows)
+    steps = list(zip(done.plan.steps, done.written, strict=True))
+    if len(steps) > _SHOWN:
+        rows: dict[str, tuple[int, int]] = {}
+        for step, written in steps:
+            count, total = rows.get(step.relation.name, (0, 0))
+            rows[step.relation.name] = (count + 1, total + written.rows)
+        print_table(("written", "partitions", "rows"), [(name, *n) for name, n in rows.items()])
+    elif steps:
+        print_table(
+            ("written", "rows", "because"),
+            [(step.destination, written.rows, step.reason) for step, written in steps],
+        )
     _notes(done.plan)
-    click.echo(f"{len(rows)} partitions or tables written")
+    click.echo(f"{counted(len(steps), 'partition')} or tables written")
 
 
 def _notes(planned: Plan) -> None:
     for note in planned.notes:
         click.echo(f"Note: {note}", err=True)
-
-
-def _age(age: timedelta) -> str:
-    minutes = age // timedelta(minutes=1)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 COMMANDS = (deploy, run, backfill, plan, status)

@@ -81,24 +81,26 @@ class Exporter:
         write_index(claim, exported, self._through(metadata), is_named=False)
         return self._result(tuple(chosen), exported, changed, skipped)
 
-    def named(self, slug: str, datasets: Sequence[Dataset]) -> Export:
-        """Export one experiment, active or not.
+    def named(self, slugs: Sequence[str], datasets: Sequence[Dataset]) -> Export:
+        """Export these experiments, active or not.
 
         Raises:
-            UnknownExperiment: there is neither metadata nor any row of it.
+            UnknownExperiment: there is neither metadata nor any row of one; nothing was written.
             ExportSuperseded: a newer export has claimed the store.
         """
-        claim = Claim.take(self.store, self.as_of, uuid.uuid4().hex)
         statement = export_metadata(self.names, is_named=True)
-        metadata = self.warehouse.query(statement, {"slugs": [slug]})
+        metadata = self.warehouse.query(statement, {"slugs": list(slugs)})
         known = dict(_starts(metadata))
-        start = known.get(slug) or self._first_day(slug)
-        if start is None and slug not in known:
-            raise UnknownExperiment(slug)
-        chosen = {slug: start or self.as_of.date()}
+        chosen: dict[str, date] = {}
+        for slug in slugs:
+            start = known.get(slug) or self._first_day(slug)
+            if start is None and slug not in known:
+                raise UnknownExperiment(slug)
+            chosen[slug] = start or self.as_of.date()
+        claim = Claim.take(self.store, self.as_of, uuid.uuid4().hex)
         exported, changed = self._write(claim, chosen, datasets)
         write_index(claim, exported, self._through(metadata), is_named=True)
-        return self._result((slug,), exported, changed)
+        return self._result(tuple(chosen), exported, changed)
 
     def _first_day(self, slug: str) -> date | None:
         rows = self.warehouse.query(first_time(self.names, EXPORTED), {"slug": slug})

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from expmon.catalog import DATASETS, FETCHABLE, RELATIONS, TIERS, resolve
+from expmon.catalog import DATASETS, RELATIONS, TIERS, resolve
 from expmon.catalog.model import Kind, Parameter, Relation, Series, Statement
 from expmon.catalog.population import ACTIVE_CLIENTS
 from expmon.catalog.sources import EVENTS_LIVE
-from expmon.errors import UnknownDataset
+from expmon.errors import InvalidInput
 from expmon.statements import counting, tiers
 from expmon.statements.build import select, table
 from expmon.statements.derived import derived
@@ -88,13 +88,15 @@ def statement(name: str, names: Names) -> Statement:
     """The statement of a dataset, table or view: what computes it.
 
     Raises:
-        UnknownDataset: there is none, or nothing of ours computes it.
+        UnknownDataset: there is none.
+        InvalidInput: nothing of ours computes it.
     """
     relation = resolve(name)
     if relation.kind is Kind.VIEW:
         return create_view(relation, names)
     if relation.cadence is None:
-        raise UnknownDataset(f"statement of {name}", [*DATASETS, *FETCHABLE][:3])
+        writer = "ingestion" if relation.kind is Kind.SOURCE else "expmon, as it runs,"
+        raise InvalidInput(f"{relation.name} has no statement: {writer} writes it")
     return materialization(relation, names)
 
 

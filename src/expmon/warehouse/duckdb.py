@@ -50,7 +50,8 @@ class DuckDBWarehouse:
         self._file = DuckDBFile(path)
 
     def deploy(self) -> list[str]:
-        """Create tables, views and the sources; see `Warehouse.deploy`."""
+        """Create the file, tables, views and sources; see `Warehouse.deploy`."""
+        self._file.create()
         with self._file.transaction():
             return [sentence for r in RELATIONS.values() for sentence in self._deploy(r)]
 

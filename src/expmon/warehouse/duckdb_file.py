@@ -25,7 +25,7 @@ class DuckDBFile:
     """A file that is opened with its first use, and locked for other processes until `close`.
 
     Args:
-        path: the file; its directory must exist.
+        path: the file; its directory must exist. Only `create` makes it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -96,13 +96,27 @@ class DuckDBFile:
             wait: for how long to wait while another process has the file.
 
         Raises:
+            NotDeployed: it is not there.
+            WarehouseLocked: another process has it.
+            WarehouseError: it is no database.
+        """
+        with self._guard:
+            if self._connection is None:
+                if not self.path.exists():
+                    raise NotDeployed(str(self.path))
+                self._connection = self._open(wait)
+            return self._connection
+
+    def create(self) -> None:
+        """Make the file, if it isn't there, and open it.
+
+        Raises:
             WarehouseLocked: another process has it.
             WarehouseError: it can't be created, or is no database.
         """
         with self._guard:
             if self._connection is None:
-                self._connection = self._open(wait)
-            return self._connection
+                self._connection = self._open(NO_WAIT)
 
     def close(self) -> None:
         """Close the file."""
@@ -122,7 +136,7 @@ class DuckDBFile:
                 if not self.path.is_file():
                     raise WarehouseError(
                         f"{self.path} can't be created: does its directory exist, and may you "
-                        f"write there? ({error})"
+                        f"write there? ({_shortened(error)})"
                     ) from error
                 if not _is_database(self.path):
                     raise WarehouseError(
@@ -132,7 +146,8 @@ class DuckDBFile:
                 if time.monotonic() >= deadline:
                     raise WarehouseLocked(
                         f"{self.path} can't be opened: another process has it, or you may not "
-                        f"write to it. Close the other one, or wait. ({error})"
+                        "write to it. Close the other one, or try again later. "
+                        f"({_shortened(error)})"
                     ) from error
                 time.sleep(_PAUSE)
             except duckdb.Error as error:
@@ -177,3 +192,8 @@ def _is_database(path: Path) -> bool:
             return file.read(12)[8:] in {b"", b"DUCK"}
     except OSError:
         return True
+
+
+def _shortened(error: Exception) -> str:
+    """What DuckDB says, without where to read more."""
+    return str(error).partition(". See also")[0].strip()
