@@ -93,7 +93,20 @@ def fetch_dataframe(
 ) -> pd.DataFrame:
     """The rows of an experiment in a dataset, from the configured default monitor.
 
-    See `expmon.Monitor.fetch_dataframe`, and `expmon.connect` for where the default comes from.
+    See `expmon.connect` for where that comes from.
+
+    Args:
+        dataset: one of `datasets`.
+        slug: of the experiment; an unknown one has no rows.
+        branch: of this branch only; series without one have the branch ``null``.
+        start: rows at or after this; a date means its 00:00 UTC.
+        end: rows before this.
+
+    Returns:
+        As `expmon.Monitor.fetch_dataframe`, whose errors are raised here, too.
+
+    Raises:
+        ConfigError: there is no default monitor, or its configuration makes no sense.
     """
     with connect() as monitor:
         return monitor.fetch_dataframe(dataset, slug, branch, start, end)
@@ -104,7 +117,18 @@ def export_experiment(
 ) -> Export:
     """Write the JSON files of one experiment, with the configured default monitor.
 
-    See `expmon.Monitor.export_experiment`, and `expmon.connect` for where the default comes from.
+    See `expmon.connect` for where that comes from.
+
+    Args:
+        slug: of the experiment.
+        datasets: which of the eight; all if not given.
+        as_of: for which moment; now if not given.
+
+    Returns:
+        What was written. Errors are those of `expmon.Monitor.export_experiment`.
+
+    Raises:
+        ConfigError: there is no default monitor, or its configuration makes no sense.
     """
     with connect() as monitor:
         return monitor.export_experiment(slug, datasets, as_of)

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expmon.catalog import RELATIONS, near
-from expmon.catalog.model import Names
+from expmon.catalog.model import Kind, Names
 from expmon.errors import ConfigError
 from expmon.materialize.schedule import Schedule, Settings
 
@@ -76,7 +76,8 @@ def load(
 
     Args:
         warehouse: where the tables are.
-        store: where exported files go. Mozilla's bucket is the default of Mozilla's warehouse only.
+        store: where exported files go. Mozilla's bucket is the default only where no warehouse is
+            named either.
         file: instead of ``expmon.toml`` in the working directory, which may be missing.
 
     Raises:
@@ -137,7 +138,8 @@ def _schedule(content: Mapping[str, Any]) -> Schedule:
     empty = content.get("empty_sources", [])
     if not isinstance(empty, list):
         raise ConfigError("schedule.empty_sources must be a list of names")
-    _refuse_unknown("schedule.empty_sources", dict.fromkeys(map(str, empty)), RELATIONS)
+    sources = [name for name, relation in RELATIONS.items() if relation.kind is Kind.SOURCE]
+    _refuse_unknown("schedule.empty_sources", dict.fromkeys(map(str, empty)), sources)
     return Schedule(**lags, **reaches, empty_sources=frozenset(empty))
 
 

@@ -25,7 +25,8 @@ def connect(
     """A monitor of a warehouse.
 
     What is not given comes from ``EXPMON_WAREHOUSE`` and ``EXPMON_STORE``, then from
-    ``expmon.toml``; without either it is Mozilla's BigQuery and bucket.
+    ``expmon.toml``; without either it is Mozilla's BigQuery and bucket, which this version has no
+    clients for yet.
 
     Args:
         warehouse: ``duckdb://path/to/file`` (``duckdb:///path`` is absolute).

@@ -4,7 +4,7 @@ ExpmonError
 ├── ConfigError               (ValueError)      a setting is missing or makes no sense
 ├── InvalidInput              (ValueError)      an argument is refused before anything runs
 │   ├── InvalidSlug                             not the slug of an experiment
-│   ├── InvalidTime                             a naive datetime, an end before a start
+│   ├── InvalidTime                             no zone, the future, an end before a start
 │   ├── UnknownExperiment     (LookupError)     nothing is known of an experiment
 │   └── UnknownDataset        (LookupError)     no dataset of that name
 ├── PingError                 (ValueError)      a ping or recipe that can't be read
@@ -69,7 +69,7 @@ class InvalidSlug(InvalidInput):
 
 
 class InvalidTime(InvalidInput):
-    """A time without a zone, or an interval that ends before it starts."""
+    """A time without a zone, out of range, in the future or not ready; an end before a start."""
 
 
 class UnknownExperiment(InvalidInput, LookupError):
@@ -187,8 +187,8 @@ class SourceMissing(WarehouseError, LookupError):
         self.sources = tuple(sources)
         super().__init__(
             f"day {day} of {relation} can't be counted: no rows of it in {', '.join(sources)}. "
-            "Nothing was written, so that what is there is kept. Load the source's day first, or, "
-            "if it is rightly empty, list the source under empty_sources in the configuration."
+            "Nothing was written, so that what is there is kept. Load that day first. A source that "
+            "may lack days which the others have belongs under empty_sources in the configuration."
         )
 
 

@@ -41,7 +41,8 @@ class Monitor:
     is locked for other processes from its first use on until then.
 
     Times are datetimes with a zone; an ``as_of`` is the moment that a run looks at the data from,
-    now if not given.
+    now if not given. One without a zone or in the future is an `InvalidTime` everywhere, a
+    warehouse without tables is `NotDeployed`, one that another process has is `WarehouseLocked`.
     """
 
     warehouse: Warehouse
@@ -160,10 +161,10 @@ class Monitor:
         )
 
     def status(self, as_of: datetime | None = None) -> list[Status]:
-        """How fresh each table is: a line for each of them.
+        """How fresh each table that a schedule writes is, inputs first.
 
-        Raises:
-            NotDeployed: there are no tables yet.
+        Args:
+            as_of: for which moment.
         """
         from expmon.materialize.status import status
 
@@ -197,22 +198,25 @@ class Monitor:
     def ingest_recipes(self, paths: Paths) -> Ingested:
         """Load experiments from files of Nimbus recipes, in place of those with the same slugs.
 
-        Raises:
-            NotDeployed: there are no tables yet.
+        A file is a list of recipes, an object with such a list under ``data``, or one recipe. What
+        can't be read is skipped and reported.
+
+        Args:
+            paths: one file or several.
         """
         from expmon.ingest import ingest_recipes
 
         return ingest_recipes(self.warehouse, paths)
 
     def experiments(self, as_of: datetime | None = None) -> pd.DataFrame:
-        """The active experiments: live, or ended at most 14 days ago.
+        """The active experiments, which are live or ended at most 14 days ago.
+
+        Args:
+            as_of: for which moment.
 
         Returns:
             ``slug, type, app_name, channel`` (text), ``start_date, enrollment_end_date, end_date``
             (00:00 of the day, NaT where there is none), by start and slug.
-
-        Raises:
-            NotDeployed: there are no tables yet.
         """
         from expmon.fetch import dataframe
         from expmon.statements.reading import active_experiments
@@ -242,15 +246,15 @@ class Monitor:
             end: rows before this.
 
         Returns:
-            The table's columns in its order, sorted by time and branch: ``time`` (UTC), ``branch``
-            and ``experiment`` (text), ``value`` (64-bit integer); the two live views have their
-            windows and counts instead.
+            The table's columns in its order, sorted by time and branch. They are ``time`` (UTC),
+            ``branch`` and ``experiment`` (text), ``value`` (64-bit integer); the two live views
+            have their windows and counts instead.
 
         Raises:
             UnknownDataset: there is no dataset of that name; the error lists the near ones.
             InvalidSlug: the text can't be a slug.
+            InvalidInput: the branch is no text.
             InvalidTime: a datetime without a zone, or an end before the start.
-            NotDeployed: there are no tables yet.
         """
         from expmon.fetch import fetch_dataframe
 
@@ -272,7 +276,8 @@ class Monitor:
 
         Raises:
             InvalidSlug: the text can't be a slug.
-            UnknownDataset: one of the datasets is not exported.
+            UnknownDataset: there is no dataset of one of the names.
+            InvalidInput: a dataset is not exported, or none is named.
             UnknownExperiment: neither the metadata nor any dataset has it.
             ConfigError: there is no store.
             ExportSuperseded: a newer export has claimed the store; its files stay.
@@ -301,7 +306,11 @@ class Monitor:
     def export_active(
         self, as_of: datetime | None = None, *, progress: Callable[[str], None] | None = None
     ) -> Export:
-        """Write the JSON files of every active experiment.
+        """Write the JSON files of every active experiment, in two queries.
+
+        Args:
+            as_of: for which moment.
+            progress: called with the slug of each experiment that is about to be written.
 
         Raises:
             ConfigError: there is no store.

@@ -130,7 +130,7 @@ class Partition:
         return self.start.date()
 
     def __str__(self) -> str:
-        """For people: ``day 2021-01-26``, ``hour 2021-01-26T05``, ``whole table``."""
+        """The partition as people read it, like ``day 2021-01-26`` or ``hour 2021-01-26T05``."""
         if not self.id:
             return "whole table"
         if len(self.id) == 8:

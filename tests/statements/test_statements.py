@@ -11,7 +11,7 @@ from sqlglot import exp
 from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS
 from expmon.catalog.model import Kind, Names
 from expmon.cli import main
-from expmon.errors import UnknownDataset, UnsupportedSQL
+from expmon.errors import InvalidInput, UnsupportedSQL
 from expmon.statements import (
     create_view,
     document,
@@ -342,7 +342,9 @@ def test_what_the_dialect_has_no_form_of_is_an_error_that_names_the_statement():
 def test_nothing_of_ours_computes_a_source(name):
     with pytest.raises(ValueError, match=re.escape(name)):
         materialization(RELATIONS[name], NAMES)
-    with pytest.raises(UnknownDataset):
+    with pytest.raises(
+        InvalidInput, match=f"{re.escape(name)} has no statement: ingestion writes it"
+    ):
         statement(name, NAMES)
 
 

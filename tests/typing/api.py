@@ -159,4 +159,4 @@ def errors(
     _: list[Any] = [as_expmon, as_values, as_lookups, as_timeout, as_os, as_runtime]
 
 
-print(expmon.nonsense)  # type: ignore[attr-defined]
+assert expmon.nonsense  # type: ignore[attr-defined]

@@ -18,7 +18,8 @@ from expmon.catalog.model import (
 from expmon.catalog.population import ACTIVE_CLIENTS
 from expmon.catalog.search import SEARCH
 
-_TIME = Column("time", "TIMESTAMP", "Start of the five-minute window, UTC")
+_WINDOW_TIME = Column("time", "TIMESTAMP", "Start of the five-minute window, UTC")
+_DAY_TIME = Column("time", "TIMESTAMP", "00:00 UTC after the day on which they were active")
 _BRANCH = Column("branch", "STRING", "Slug of the branch; 'null' where there is none")
 _EXPERIMENT = Column("experiment", "STRING", "Slug of the experiment")
 
@@ -35,7 +36,7 @@ def _dataset(  # noqa: PLR0913 - a declaration with names
     inputs = [tiers.daily, tiers.hourly, tiers.recents] if tiers else [ACTIVE_CLIENTS]
     event = Column("event", "STRING", "What happened: the aggregates' column without _count")
     columns = (
-        _TIME,
+        _DAY_TIME if series is Series.DAILY else _WINDOW_TIME,
         _BRANCH,
         _EXPERIMENT,
         *([event] if series is Series.EVENTS else []),

@@ -191,7 +191,7 @@ class Statement:
     """
 
     name: str
-    tree: exp.Expr
+    tree: exp.Expr = field(repr=False)
     parameters: tuple[Parameter, ...] = ()
 
 

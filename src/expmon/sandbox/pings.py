@@ -1,6 +1,6 @@
 """Client pings to rows of the live tables, as the ingestion pipeline makes them.
 
-The rules are those of mozilla's ingestion (shared/data/README.md, "How a ping becomes a row"; the
+The rules are those of Mozilla's ingestion (the schemas of mozilla-pipeline-schemas; the
 ``normalized_*`` fields as in gcp-ingestion's NormalizeAttributes). A row has exactly the fields of
 ``event_v4`` or ``main_v4`` in every ping: records are always there, a missing array is empty, any
 other missing value is None.

@@ -92,7 +92,11 @@ def _events(dataset: Dataset, names: Names) -> exp.Query:
 
 
 def _cumulative(dataset: Dataset, names: Names) -> exp.Query:
-    """Running sums, dense from each series' first window; see the design's section 5."""
+    """Running sums: yesterday's last value, and the day's changes up to each window.
+
+    A series has a value in every window from its first on, so that the branches of one time can be
+    added up, but for experiments without a row in 14 days: they have one a day.
+    """
     columns = _columns(dataset.value, dataset.starts or "TRUE")
     series_keys = ("branch", "experiment")
     changes = select("window_start", *series_keys, f"SUM({dataset.value}) AS change")

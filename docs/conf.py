@@ -1,0 +1,40 @@
+"""How the documentation is built: `make docs`, without network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import expmon
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+project = "expmon"
+author = "The expmon maintainers"
+copyright = author
+version = release = expmon.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "_ext.catalogue",
+    "_ext.docstrings",
+]
+exclude_patterns = ["_build"]
+# Single backticks of the docstrings name what is documented here, and other code.
+default_role = "py:obj"
+
+autodoc_typehints = "description"
+autodoc_class_signature = "separated"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 2
+
+html_theme = "furo"
+html_title = f"expmon {version}"
+html_copy_source = False
