@@ -181,7 +181,7 @@ def test_an_error_carries_its_facts(error, facts):
                 "Did you mean experiment_enrollment_overall, other?",
             ],
         ),
-        (LOST, ["no dataset 'x'", "expmon.datasets() lists them all"]),
+        (LOST, ["no dataset 'x'", "expmon datasets` lists them all"]),
         (ABSENT, ["telemetry_derived.x_v1 does not exist", "`expmon deploy`", "monitor.deploy()"]),
         (
             MISMATCH,
@@ -197,7 +197,7 @@ def test_an_error_carries_its_facts(error, facts):
             [
                 "day 2021-01-26 of telemetry_derived.x_v1",
                 "a.b, c.d",
-                "Load the source's day first",
+                "Load that day first",
                 "empty_sources",
             ],
         ),

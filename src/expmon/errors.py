@@ -187,8 +187,8 @@ class SourceMissing(WarehouseError, LookupError):
         self.sources = tuple(sources)
         super().__init__(
             f"day {day} of {relation} can't be counted: no rows of it in {', '.join(sources)}. "
-            "Nothing was written, so that what is there is kept. Load that day first. A source that "
-            "may lack days which the others have belongs under empty_sources in the configuration."
+            "Nothing was written, so that what is there is kept. Load that day first. A source "
+            "that may rightly lack days belongs under empty_sources in the configuration."
         )
 
 
