@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## show this
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 .venv/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -32,6 +32,10 @@ lint: .venv/.installed ## ruff (lint and format) and mypy
 format: .venv/.installed ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+.PHONY: snapshots
+snapshots: .venv/.installed ## write the reviewed SQL in tests/snapshots anew
+	$(BIN)/python tests/statement_set.py
 
 .PHONY: docs
 docs: .venv/.installed ## build the documentation into docs/_build

@@ -1,0 +1,178 @@
+-- export_series
+-- @experiments ARRAY<STRUCT<slug STRING, start TIMESTAMP>>
+-- @slugs ARRAY<STRING>
+-- @earliest_start TIMESTAMP
+-- @as_of TIMESTAMP
+WITH experiments AS (
+  SELECT
+    experiment.slug AS slug,
+    experiment.start AS start,
+    @as_of > TIMESTAMP_ADD(experiment.start, INTERVAL 14 DAY) AS is_coarse
+  FROM UNNEST(@experiments) AS experiment
+), counts AS (
+  SELECT
+    'experiment_enrollment_overall' AS dataset,
+    time,
+    branch,
+    experiment,
+    value
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_overall_v1
+  WHERE
+    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
+  UNION ALL
+  SELECT
+    'experiment_unenrollment_overall' AS dataset,
+    time,
+    branch,
+    experiment,
+    value
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_unenrollment_overall_v1
+  WHERE
+    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
+  UNION ALL
+  SELECT
+    'experiment_enrollment_other_events_overall' AS dataset,
+    time,
+    branch,
+    experiment,
+    value
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_other_events_overall_v1
+  WHERE
+    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
+), counts_since_start AS (
+  SELECT
+    dataset,
+    experiment,
+    branch,
+    IF(
+      is_coarse,
+      TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE),
+      time
+    ) AS point,
+    value
+  FROM counts
+  JOIN experiments
+    ON experiment = slug
+  WHERE
+    time >= start
+), running_sums AS (
+  SELECT
+    'experiment_enrollment_cumulative_population_estimate' AS dataset,
+    time,
+    branch,
+    experiment,
+    value
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_cumulative_population_estimate_v1
+  WHERE
+    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
+  UNION ALL
+  SELECT
+    'experiment_cumulative_ad_clicks' AS dataset,
+    time,
+    branch,
+    experiment,
+    value
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_cumulative_ad_clicks_v1
+  WHERE
+    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
+  UNION ALL
+  SELECT
+    'experiment_cumulative_search_count' AS dataset,
+    time,
+    branch,
+    experiment,
+    value
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_cumulative_search_count_v1
+  WHERE
+    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
+  UNION ALL
+  SELECT
+    'experiment_cumulative_search_with_ads_count' AS dataset,
+    time,
+    branch,
+    experiment,
+    value
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_cumulative_search_with_ads_count_v1
+  WHERE
+    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
+), running_sums_since_start AS (
+  SELECT
+    dataset,
+    experiment,
+    branch,
+    IF(
+      is_coarse,
+      TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE),
+      time
+    ) AS point,
+    value
+  FROM running_sums
+  JOIN experiments
+    ON experiment = slug
+  WHERE
+    time >= start
+  QUALIFY
+    ROW_NUMBER() OVER (PARTITION BY dataset, experiment, branch, point ORDER BY time DESC) = 1
+), days AS (
+  SELECT
+    'experiment_enrollment_daily_active_population' AS dataset,
+    time,
+    branch,
+    experiment,
+    value
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_daily_active_population_v1
+  WHERE
+    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
+), days_since_start AS (
+  SELECT
+    dataset,
+    experiment,
+    branch,
+    time AS point,
+    value
+  FROM days
+  JOIN experiments
+    ON experiment = slug
+  WHERE
+    time >= start
+), points AS (
+  SELECT
+    dataset,
+    experiment,
+    branch,
+    point,
+    SUM(value) AS value
+  FROM counts_since_start
+  GROUP BY
+    dataset,
+    experiment,
+    branch,
+    point
+  UNION ALL
+  SELECT
+    dataset,
+    experiment,
+    branch,
+    point,
+    value
+  FROM running_sums_since_start
+  UNION ALL
+  SELECT
+    dataset,
+    experiment,
+    branch,
+    point,
+    value
+  FROM days_since_start
+)
+/* half hours that are not over are left out: no chart ends in a dip */
+SELECT
+  dataset,
+  experiment,
+  ARRAY_AGG(STRUCT(point AS time, branch, value) ORDER BY point DESC, branch) AS points
+FROM points
+WHERE
+  point <= @as_of
+GROUP BY
+  dataset,
+  experiment

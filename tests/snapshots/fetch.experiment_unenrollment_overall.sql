@@ -1,0 +1,16 @@
+-- telemetry.experiment_unenrollment_overall
+-- @slug STRING
+-- @branch STRING
+-- @start TIMESTAMP
+-- @end TIMESTAMP
+SELECT
+  time,
+  branch,
+  experiment,
+  value
+FROM `mozdata`.telemetry.experiment_unenrollment_overall
+WHERE
+  experiment = @slug AND branch = @branch AND time >= @start AND time < @end
+ORDER BY
+  time,
+  branch

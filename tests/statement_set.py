@@ -1,0 +1,31 @@
+"""Every statement that expmon can run on BigQuery, by name; as a script, writes the snapshots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from expmon import api
+from expmon.catalog import EXPORTED, FETCHABLE
+from expmon.catalog.model import Names
+from expmon.statements import document, reading
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+
+
+def statements() -> dict[str, str]:
+    """The statements that `expmon sql` prints, and those that only take part in reading."""
+    names = Names()
+    found = api.statements()
+    filters = (reading.BRANCH, reading.START, reading.END)
+    for name, view in FETCHABLE.items():
+        found[f"fetch.{name}"] = document(reading.fetch(view, names, filters))
+    found["export_metadata.named"] = document(reading.export_metadata(names, is_named=True))
+    found["first_time"] = document(reading.first_time(names, EXPORTED))
+    return found
+
+
+if __name__ == "__main__":
+    for path in SNAPSHOTS.glob("*.sql"):
+        path.unlink()
+    for name, text in statements().items():
+        (SNAPSHOTS / f"{name}.sql").write_text(text, encoding="utf-8")
