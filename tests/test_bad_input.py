@@ -313,3 +313,26 @@ def test_a_database_that_a_crashed_process_had_is_free_again(other_process, ware
     other_process.wait()
     with connect(f"duckdb://{warehouse_file}") as monitor:
         assert monitor.experiments(NOW).empty
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"x" * 8])
+def test_a_short_file_that_is_no_database_is_not_said_to_be_locked(content):
+    Path("mine.duckdb").write_bytes(content)
+    with pytest.raises(WarehouseError, match="is no DuckDB database"):
+        connect("duckdb://mine.duckdb").deploy()
+    assert Path("mine.duckdb").read_bytes() == content
+
+
+def test_times_and_waits_out_of_range_are_refused(fake):
+    with pytest.raises(InvalidTime, match="too long ago"):
+        fake.plan("daily", datetime(1, 1, 1, tzinfo=UTC))
+    for wait in (timedelta(seconds=-1), timedelta(seconds=-5)):
+        with pytest.raises(InvalidInput, match="wait must not be negative"):
+            fake.run("live", NOW, wait=wait)
+    assert is_untouched(fake)
+
+
+def test_a_branch_that_is_no_text_at_all_is_refused(fake):
+    with pytest.raises(InvalidInput, match="branch must be a text"):
+        fake.fetch_dataframe(OVERALL, "exp", "\ud800")
+    assert is_untouched(fake)

@@ -139,10 +139,10 @@ def test_the_schedule_is_read_in_its_units(tmp_path):
         ('[tables]\n"telemetry.clients_daily" = 5', "clients_daily must be a text, not 5"),
         ("[[schedule]]", r"schedule must be a table: \[schedule\]"),
         ("[schedule]\nday_lag = 5", "'day_lag' is unknown: did you mean day_lag_minutes"),
-        ("[schedule]\nday_lag_minutes = -1", "day_lag_minutes must be a whole number from 0 on"),
-        ("[schedule]\nday_lag_minutes = 1.5", "day_lag_minutes must be a whole number from 0 on"),
+        ("[schedule]\nday_lag_minutes = -1", "day_lag_minutes must be a whole number from 0 to"),
+        ("[schedule]\nday_lag_minutes = 1.5", "day_lag_minutes must be a whole number from 0 to"),
         ("[schedule]\nhour_lag_minutes = true", "hour_lag_minutes must be a whole number"),
-        ('[schedule]\ncatch_up_days = "14"', "catch_up_days must be a whole number from 0 on"),
+        ('[schedule]\ncatch_up_days = "14"', "catch_up_days must be a whole number from 0 to"),
         ('[schedule]\nempty_sources = "a"', "empty_sources must be a list of names"),
         ("[schedule]\nempty_sources = [5]", "empty_sources: '5' is unknown"),
         (
@@ -281,3 +281,32 @@ def test_renamed_tables_are_the_ones_that_are_made_written_and_read(tmp_path):
     assert {".".join(place.split(".")[-2:]) for place in RENAMED.values()} <= names
     assert not RENAMED.keys() & names
     assert counts == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "store = 5",
+        "store = false",
+        'store = ""',
+        'warehouse = ""',
+        "warehouse = 0",
+        'project = ""',
+        "[schedule]\nday_lag_minutes = 1000000000000000",
+        "[schedule]\ncatch_up_days = 1000000000",
+        '[schedule]\nempty_sources = ["telemetry_derived.experiment_enrollment_aggregates_v1"]',
+        '[tables]\n"telemetry.clients_daily" = "a..b"',
+        '[tables]\n"telemetry.clients_daily" = ".b"',
+        '[tables]\n"telemetry.clients_daily" = "a.b\\"c"',
+    ],
+)
+def test_more_settings_that_make_no_sense_are_refused(tmp_path, text):
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(ConfigError):
+        config.load(file=tmp_path / "c.toml")
+
+
+@pytest.mark.parametrize("place", ["duckdb://a\0b", "duckdb://:memory:"])
+def test_a_warehouse_that_is_no_file_is_refused(place):
+    with pytest.raises(ConfigError, match="name a file"):
+        expmon.connect(place)

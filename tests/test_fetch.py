@@ -287,3 +287,15 @@ def test_experiments_of_an_empty_table_have_the_same_columns(monitor):
         **dict.fromkeys(("slug", "type", "app_name", "channel"), "str"),
         **dict.fromkeys(("start_date", "enrollment_end_date", "end_date"), "datetime64[us]"),
     }
+
+
+def test_the_live_views_give_rows_without_a_branch_as_the_branch_null(monitor, tmp_path):
+    ping = pings.event_ping(
+        "2021-01-26T00:01:00Z", pings.event("enroll", branch=None), pings.event("enroll")
+    )
+    monitor.ingest(pings.write(tmp_path / "p.json", [ping]))
+    monitor.run("live", at("2021-01-26T00:05"))
+    view = "experiment_enrollment_aggregates_live"
+    frame = monitor.fetch_dataframe(view, "exp", "null")
+    assert list(frame["enroll_count"]) == [1]
+    assert frame["branch"].isna().all()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pandas as pd
@@ -9,7 +10,8 @@ import pytest
 
 import pings
 import playing
-from expmon.errors import InvalidTime
+from expmon import connect
+from expmon.errors import InvalidTime, WarehouseError
 from playing import at
 
 EVENT_V4, MAIN_V4 = "telemetry_live.event_v4", "telemetry_live.main_v4"
@@ -256,3 +258,31 @@ def test_days_are_those_in_utc_of_all_that_was_loaded(monitor, tmp_path):
     path = pings.write(tmp_path / "p.jsonl", [pings.event_ping(moment) for moment in moments])
     assert monitor.ingest(path).days == tuple(date(2021, 1, day) for day in (25, 26, 27))
     assert all(moment.tzinfo is UTC for moment in times(monitor))
+
+
+@pytest.mark.parametrize("moment", ["0999-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
+def test_a_ping_of_an_impossible_year_costs_nothing_else(tmp_path, monitor, moment):
+    both = [pings.event_ping("2021-01-26T00:01:00Z"), pings.event_ping(moment)]
+    assert sum(monitor.ingest(pings.write(tmp_path / "p.json", both)).rows.values()) == 2
+
+
+def test_two_ingests_of_one_process_at_once_both_succeed(tmp_path, warehouse_file):
+    path = pings.write(tmp_path / "p.json", [pings.event_ping("2021-01-26T00:01:00Z")] * 200)
+    failures = []
+
+    def load(monitor):
+        for _ in range(5):
+            try:
+                monitor.ingest(path)
+            except WarehouseError as error:
+                failures.append(error)
+
+    url = f"duckdb://{warehouse_file}"
+    with connect(url) as one, connect(url) as two:
+        threads = [threading.Thread(target=load, args=(monitor,)) for monitor in (one, two)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        assert one.ingest(path).rows == {"telemetry_live.event_v4": 200}

@@ -25,6 +25,7 @@ empty_sources = ["telemetry_derived.main_events_v1"]
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -45,9 +46,11 @@ STORE_VARIABLE = "EXPMON_STORE"
 MOZILLA_WAREHOUSE = "bigquery://moz-fx-data-shared-prod"
 MOZILLA_STORE = "gs://mozanalysis/monitoring"
 
+_PLACE = re.compile(r"(?:[a-z0-9-]+\.)?\w+\.[\w-]+")
 _SETTINGS = ("warehouse", "store", "project", "projects", "tables", "schedule")
 _PROJECTS = ("data", "views", "experiments")
 _MINUTES = ("day_lag_minutes", "hour_lag_minutes")
+_MOST = 1_000_000
 _DAYS = ("source_horizon_days", "catch_up_days")
 
 
@@ -84,15 +87,28 @@ def load(
         ConfigError: the file can't be read, or a setting is unknown or makes no sense.
     """
     content = _read(file)
-    configured = warehouse or os.environ.get(WAREHOUSE_VARIABLE) or content.get("warehouse")
-    place = store or os.environ.get(STORE_VARIABLE) or content.get("store")
+    configured = _first(
+        "warehouse", warehouse, os.environ.get(WAREHOUSE_VARIABLE) or None, content.get("warehouse")
+    )
+    place = _first(
+        "store",
+        None if store is None else os.fspath(store),
+        os.environ.get(STORE_VARIABLE) or None,
+        content.get("store"),
+    )
     if place is None and configured is None:
         place = MOZILLA_STORE
     return Config(
-        warehouse=_text("warehouse", configured or MOZILLA_WAREHOUSE),
-        store=None if place is None else _text("store", os.fspath(place)),
+        warehouse=configured or MOZILLA_WAREHOUSE,
+        store=place,
         settings=Settings(_names(content), _schedule(_table(content, "schedule"))),
     )
+
+
+def _first(name: str, *values: object) -> str | None:
+    """The first value that is given; an empty one is an error, and not left out."""
+    given = next((value for value in values if value is not None), None)
+    return None if given is None else _text(name, given)
 
 
 def _read(file: Path | None) -> dict[str, Any]:
@@ -114,10 +130,10 @@ def _names(content: Mapping[str, Any]) -> Names:
     _refuse_unknown("projects", projects, _PROJECTS)
     _refuse_unknown("tables", tables, RELATIONS)
     everywhere = content.get("project")
-    values = dict.fromkeys(_PROJECTS, everywhere) if everywhere else {}
+    values = {} if everywhere is None else dict.fromkeys(_PROJECTS, everywhere)
     values |= projects
     for name, place in tables.items():
-        if _text(f"tables.{name}", place).count(".") not in {1, 2}:
+        if not _PLACE.fullmatch(_text(f"tables.{name}", place)):
             raise ConfigError(f"tables.{name} must be dataset.table or project.dataset.table")
     checked = {name: _text(f"projects.{name}", value) for name, value in values.items()}
     return Names(**checked, renamed=tables)
@@ -157,8 +173,10 @@ def _text(name: str, value: object) -> str:
 
 
 def _whole(name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ConfigError(f"schedule.{name} must be a whole number from 0 on, not {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
+        raise ConfigError(
+            f"schedule.{name} must be a whole number from 0 to {_MOST}, not {value!r}"
+        )
     return value
 
 

@@ -49,6 +49,8 @@ def _warehouse(loaded: config.Config) -> Warehouse:
     if scheme == "duckdb" and separator and rest:
         from expmon.warehouse.duckdb import DuckDBWarehouse
 
+        if "\0" in rest or rest == ":memory:":
+            raise ConfigError(f"{loaded.warehouse!r} can't be used: name a file")
         return DuckDBWarehouse(Path(rest), loaded.settings.names)
     if scheme == "bigquery":
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from expmon.catalog import fetchable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from expmon.catalog.model import Names
     from expmon.warehouse.protocol import Warehouse
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 DTYPES: dict[str, str] = {
     "TIMESTAMP": "datetime64[us, UTC]",
     # 00:00 of the day; NaT where there is none.
@@ -50,10 +52,10 @@ def fetch_dataframe(
             continue
         if name != BRANCH.name:
             values[name] = instant(value, name)
-        elif isinstance(value, str):
+        elif isinstance(value, str) and not _SURROGATE.search(value):
             values[name] = value
         else:
-            raise InvalidInput(f"branch must be a text, not {value!r}")
+            raise InvalidInput(f"branch must be a text, not {value!a}")
     if "start" in values and "end" in values and values["end"] < values["start"]:
         raise InvalidTime(f"end {values['end']} is before start {values['start']}: swap them")
     given = [parameter for parameter in (BRANCH, START, END) if parameter.name in values]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from expmon.warehouse.protocol import Warehouse
 
 NO_WAIT = timedelta(0)
+_EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
 _CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -118,7 +119,7 @@ class Monitor:
         return run(
             self.warehouse,
             lambda state: plan(kind, moment, state=state, settings=self.settings),
-            wait=wait,
+            wait=_waiting(wait),
             before=progress,
         )
 
@@ -156,7 +157,7 @@ class Monitor:
         return run(
             self.warehouse,
             lambda state: backfill(first, last, as_of=moment, state=state, settings=self.settings),
-            wait=wait,
+            wait=_waiting(wait),
             before=progress,
         )
 
@@ -350,11 +351,19 @@ def _cadence(name: str) -> Cadence:
         raise InvalidInput(f"there is no cadence {name!r}: choose one of {known}") from None
 
 
+def _waiting(wait: timedelta) -> timedelta:
+    if wait < NO_WAIT:
+        raise InvalidInput(f"wait must not be negative: {wait}")
+    return wait
+
+
 def _moment(as_of: datetime | None) -> datetime:
     now = datetime.now(UTC)
     if as_of is None:
         return now
     moment = utc(as_of, "as_of")
+    if moment < _EARLIEST:
+        raise InvalidTime(f"as_of = {moment.isoformat()} is too long ago: no ping is as old")
     if moment > now + _CLOCK_SKEW:
         raise InvalidTime(
             f"as_of = {moment.isoformat()} is in the future, where there is nothing to see yet. "

@@ -100,12 +100,12 @@ class Partition:
     @classmethod
     def of_day(cls, day: date) -> Partition:
         """The partition of a day."""
-        return cls(day.strftime("%Y%m%d"))
+        return cls(day.isoformat().replace("-", ""))
 
     @classmethod
     def of_hour(cls, hour: datetime) -> Partition:
         """The partition of the hour that starts then."""
-        return cls(hour.strftime("%Y%m%d%H"))
+        return cls(f"{hour.date().isoformat().replace('-', '')}{hour.hour:02}")
 
     @classmethod
     def whole(cls) -> Partition:

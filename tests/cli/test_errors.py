@@ -262,7 +262,7 @@ def test_the_store_is_chosen_in_the_same_order(
     [
         ("wharehouse = 'x'", "expmon.toml: 'wharehouse' is unknown: did you mean warehouse?"),
         ("warehouse =", "expmon.toml is not TOML"),
-        ("[schedule]\nday_lag_minutes = -1", "must be a whole number from 0 on, not -1"),
+        ("[schedule]\nday_lag_minutes = -1", "must be a whole number from 0 to 1000000, not -1"),
         ("[projects]\nview = 'x'", "projects: 'view' is unknown: did you mean views?"),
     ],
 )

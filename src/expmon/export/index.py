@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from expmon.errors import ExportSuperseded, StoreConflict
 from expmon.export.rendering import ExportFile, json_bytes, time_text
 from expmon.export.store import ABSENT, Blob, Store
+from expmon.windows import utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,12 +32,14 @@ class Claim:
     Attributes:
         run_id: of this export.
         previous: the ``run_id`` of the export before, None if there was none.
+        is_clean: whether that one has finished, so that nothing of it is still to be written.
     """
 
     store: Store
     as_of: datetime
     run_id: str
     previous: str | None
+    is_clean: bool
 
     @classmethod
     def take(cls, store: Store, as_of: datetime, run_id: str) -> Claim:
@@ -45,21 +49,54 @@ class Claim:
             ExportSuperseded: a newer export has claimed it.
             StoreConflict: others keep claiming it at the same moment.
         """
-        data = json_bytes({"as_of": as_of.isoformat(), "run_id": run_id})
-        previous = None
+        data = _claim_data(as_of, run_id, is_finished=False)
+        previous: dict[str, Any] = {}
         for _ in range(_ATTEMPTS):
             there = store.read(CLAIM)
             holder = _parsed(there)
             # One's own claim is there if its answer was lost and the write repeated.
             if holder.get("run_id") != run_id:
                 _refuse_older(holder, as_of)
-                previous = holder.get("run_id")
+                previous = holder
                 try:
                     store.write(CLAIM, data, generation=there.generation if there else ABSENT)
                 except StoreConflict:
                     continue
-            return cls(store, as_of, run_id, previous)
+            is_clean = previous.get("is_finished", not previous) is True
+            return cls(store, as_of, run_id, previous.get("run_id"), is_clean)
         raise StoreConflict(CLAIM, store.url)
+
+    def finish(self) -> None:
+        """Say that everything has been written, unless another export holds the store by now."""
+        there = self.store.read(CLAIM)
+        if there is None or _parsed(there).get("run_id") != self.run_id:
+            return
+        data = _claim_data(self.as_of, self.run_id, is_finished=True)
+        with contextlib.suppress(StoreConflict):
+            self.store.write(CLAIM, data, generation=there.generation)
+
+    def write(self, file: ExportFile) -> None:
+        """Replace a file, unless a newer export has claimed the store.
+
+        The generation is looked up before the claim: a newer export writes the file after its
+        claim, and then this write's precondition fails.
+
+        Raises:
+            ExportSuperseded: a newer export has claimed it.
+            StoreConflict: others keep writing the file at the same moment.
+        """
+        for _ in range(_ATTEMPTS):
+            generation = self.store.generation(file.name)
+            self.check()
+            try:
+                self.store.write(file.name, file.data, generation=generation)
+            except StoreConflict:
+                # It may have been written, and the answer lost.
+                there = self.store.read(file.name)
+                if there is None or there.data != file.data:
+                    continue
+            return
+        raise StoreConflict(file.name, self.store.url)
 
     def check(self) -> None:
         """Make sure that no newer export has claimed the store meanwhile.
@@ -71,15 +108,18 @@ class Claim:
 
 
 def known_checksums(claim: Claim) -> Mapping[str, str]:
-    """The files' checksums: from the index, or from a listing if that can't be relied on.
+    """The files' checksums, as far as they can be relied on.
 
-    An export that broke off has written files that the index doesn't know.
+    They are in the index, or in a listing where there is none. An export that has claimed the store
+    and not finished may still be writing: then nothing is known, and writing all files anew makes
+    its late writes fail on their preconditions.
     """
-    index = _parsed(claim.store.read(INDEX))
-    files = index.get("files")
-    if not isinstance(files, dict) or index.get("run_id") != claim.previous:
+    if not claim.is_clean:
+        return {}
+    index = _index(claim.store)
+    if not index or index.get("run_id") != claim.previous:
         return claim.store.checksums()
-    return {name: str(entry.get("crc32c")) for name, entry in files.items()}
+    return {name: str(entry.get("crc32c")) for name, entry in index["files"].items()}
 
 
 def write_index(
@@ -99,10 +139,10 @@ def write_index(
     as_of = time_text(claim.as_of)
     for _ in range(_ATTEMPTS):
         there = claim.store.read(INDEX)
-        index = _parsed(there)
+        index = _index(claim.store, there)
         if index.get("run_id") == claim.run_id:
             return
-        if not is_named or "as_of" not in index:
+        if not is_named or not index:
             index["as_of"] = as_of
             index["datasets"] = {name: {"through": time_text(t)} for name, t in through.items()}
         index["schema_version"] = SCHEMA_VERSION
@@ -128,13 +168,28 @@ def _entry(file: ExportFile, as_of: str) -> dict[str, Any]:
     }
 
 
+def _claim_data(as_of: datetime, run_id: str, *, is_finished: bool) -> bytes:
+    claim = {"as_of": as_of.isoformat(), "run_id": run_id, "is_finished": is_finished}
+    return json_bytes(claim)
+
+
+def _index(store: Store, blob: Blob | None = None) -> dict[str, Any]:
+    """The index; nothing if it is not there, or has lost its shape."""
+    index = _parsed(blob or store.read(INDEX))
+    files = index.get("files")
+    has_files = isinstance(files, dict) and all(isinstance(e, dict) for e in files.values())
+    if not (has_files and isinstance(index.get("datasets"), dict) and "as_of" in index):
+        return {}
+    return index
+
+
 def _parsed(blob: Blob | None) -> dict[str, Any]:
     """The object's JSON; nothing if it is not there, or has been broken by hand."""
     if blob is None:
         return {}
     try:
         value = json.loads(blob.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         log.warning("an index or claim that can't be read is made anew: %.200r", blob.data)
@@ -144,8 +199,8 @@ def _parsed(blob: Blob | None) -> dict[str, Any]:
 
 def _refuse_older(holder: Mapping[str, Any], as_of: datetime) -> None:
     try:
-        claimed = datetime.fromisoformat(str(holder.get("as_of")))
-    except ValueError:
+        claimed = utc(datetime.fromisoformat(str(holder.get("as_of"))), "the claim's as_of")
+    except ValueError:  # no time, or one without a zone
         return
     if claimed > as_of:
         raise ExportSuperseded(as_of, claimed)

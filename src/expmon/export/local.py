@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -23,7 +22,7 @@ class LocalStore:
     """A directory; it is made with the first file.
 
     A file is written under a temporary name beside its place and then renamed, so that whoever
-    reads sees the old one or the new one. Its generation is a hash of what is in it.
+    reads sees the old one or the new one. Its generation is made of its inode and time.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -38,10 +37,18 @@ class LocalStore:
         """The file, or None if there is none."""
         with self._translated(name):
             try:
-                data = (self.directory / name).read_bytes()
+                with (self.directory / name).open("rb") as file:
+                    return Blob(file.read(), _generation(os.fstat(file.fileno())))
             except FileNotFoundError:
                 return None
-            return Blob(data, _generation(data))
+
+    def generation(self, name: str) -> int:
+        """The file's generation; `ABSENT` if there is none."""
+        with self._translated(name):
+            try:
+                return _generation((self.directory / name).stat())
+            except FileNotFoundError:
+                return ABSENT
 
     def write(self, name: str, data: bytes, *, generation: int | None = None) -> None:
         """Replace the file; see `Store.write`."""
@@ -49,8 +56,7 @@ class LocalStore:
             self._replace(name, data)
             return
         with self._locked():
-            there = self.read(name)
-            if generation != (there.generation if there else ABSENT):
+            if generation != self.generation(name):
                 raise StoreConflict(name, self.url)
             self._replace(name, data)
 
@@ -86,14 +92,17 @@ class LocalStore:
         helpers = self.directory / _HELPERS
         with self._translated(_HELPERS):
             helpers.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(helpers / "lock", timeout=_LOCK_SECONDS)
+            lock = FileLock(helpers / "lock")
+            try:
+                lock.acquire(timeout=_LOCK_SECONDS)
+            except Timeout as error:
+                raise StoreError(
+                    f"{self.url} has been locked for {_LOCK_SECONDS} s by another export"
+                ) from error
         try:
-            with lock:
-                yield
-        except Timeout as error:
-            raise StoreError(
-                f"{self.url} has been locked for {_LOCK_SECONDS} s by another export"
-            ) from error
+            yield
+        finally:
+            lock.release()
 
     @contextlib.contextmanager
     def _translated(self, what: str) -> Iterator[None]:
@@ -101,15 +110,16 @@ class LocalStore:
             yield
         except StoreError:
             raise
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+            reason = getattr(error, "strerror", None) or error
             raise StoreError(
-                f"{self.url} can't be used for exports ({what}): {error.strerror or error}. "
+                f"{self.url} can't be used for exports ({what}): {reason}. "
                 "Choose a directory that you may write to."
             ) from error
 
 
-def _generation(data: bytes) -> int:
-    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big") + 1
+def _generation(stat: os.stat_result) -> int:
+    return (stat.st_mtime_ns << 64) + stat.st_ino
 
 
 def _umask() -> int:

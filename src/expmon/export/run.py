@@ -79,6 +79,7 @@ class Exporter:
         chosen = {slug: start for slug, start in starts.items() if is_slug(slug)}
         exported, changed = self._write(claim, chosen, EXPORTED)
         write_index(claim, exported, self._through(metadata), is_named=False)
+        claim.finish()
         return self._result(tuple(chosen), exported, changed, skipped)
 
     def named(self, slugs: Sequence[str], datasets: Sequence[Dataset]) -> Export:
@@ -100,6 +101,7 @@ class Exporter:
         claim = Claim.take(self.store, self.as_of, uuid.uuid4().hex)
         exported, changed = self._write(claim, chosen, datasets)
         write_index(claim, exported, self._through(metadata), is_named=True)
+        claim.finish()
         return self._result(tuple(chosen), exported, changed)
 
     def _first_day(self, slug: str) -> date | None:
@@ -121,7 +123,7 @@ class Exporter:
             for dataset in datasets:
                 for file in files(slug, dataset.name, series.get(dataset.name, [])):
                     if checksums.get(file.name) != file.crc32c:
-                        self.store.write(file.name, file.data)
+                        claim.write(file)
                         changed.append(file.name)
                     exported.append(file)
         claim.check()

@@ -39,6 +39,10 @@ class Store(Protocol):
         """The object, or None if there is none."""
         ...
 
+    def generation(self, name: str) -> int:
+        """The object's generation; `ABSENT` if there is none."""
+        ...
+
     def write(self, name: str, data: bytes, *, generation: int | None = None) -> None:
         """Replace the object.
 
@@ -76,6 +80,11 @@ class MemoryStore:
         if name not in self.objects:
             return None
         return Blob(self.objects[name], self._generations.get(name, 1))
+
+    def generation(self, name: str) -> int:
+        """The object's generation; `ABSENT` if there is none."""
+        there = self.read(name)
+        return there.generation if there else ABSENT
 
     def write(self, name: str, data: bytes, *, generation: int | None = None) -> None:
         """Replace the object; see `Store.write`."""

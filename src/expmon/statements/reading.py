@@ -51,9 +51,11 @@ def fetch(relation: Relation, names: Names, filters: Sequence[Parameter]) -> Sta
     """
     columns = relation.column_names
     time = "time" if "time" in columns else "window_start"
+    # The live views keep NULL where an event has no branch.
+    branch = "branch" if time == "time" else "COALESCE(branch, 'null')"
     conditions = {
         SLUG: "experiment = @slug",
-        BRANCH: "branch = @branch",
+        BRANCH: f"{branch} = @branch",
         START: f"{time} >= @start",
         END: f"{time} < @end",
     }

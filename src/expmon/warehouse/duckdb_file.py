@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _PAUSE = 0.05
 NO_WAIT = timedelta(0)
 
+_guards: dict[str, threading.RLock] = {}
+
 
 class DuckDBFile:
     """A file that is opened with its first use, and locked for other processes until `close`.
@@ -31,7 +33,8 @@ class DuckDBFile:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._guard = threading.RLock()
+        # One for all of this process: DuckDB fails a transaction that meets another's changes.
+        self._guard = _guards.setdefault(str(self.path.resolve()), threading.RLock())
 
     def execute(
         self, sql: str, parameters: Mapping[str, Any] | None = None, *, name: str | None = None
@@ -189,7 +192,7 @@ def _is_database(path: Path) -> bool:
     """Whether a file starts as DuckDB's do: after a checksum of eight bytes."""
     try:
         with path.open("rb") as file:
-            return file.read(12)[8:] in {b"", b"DUCK"}
+            return file.read(12)[8:] == b"DUCK"
     except OSError:
         return True
 
