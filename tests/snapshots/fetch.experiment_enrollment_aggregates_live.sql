@@ -21,7 +21,10 @@ SELECT
   validation_failed_count
 FROM `mozdata`.telemetry.experiment_enrollment_aggregates_live
 WHERE
-  experiment = @slug AND branch = @branch AND window_start >= @start AND window_start < @end
+  experiment = @slug
+  AND COALESCE(branch, 'null') = @branch
+  AND window_start >= @start
+  AND window_start < @end
 ORDER BY
   window_start,
   branch,

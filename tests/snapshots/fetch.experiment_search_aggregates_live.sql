@@ -16,7 +16,10 @@ SELECT
   cumulative_ad_clicks_count
 FROM `mozdata`.telemetry.experiment_search_aggregates_live
 WHERE
-  experiment = @slug AND branch = @branch AND window_start >= @start AND window_start < @end
+  experiment = @slug
+  AND COALESCE(branch, 'null') = @branch
+  AND window_start >= @start
+  AND window_start < @end
 ORDER BY
   window_start,
   branch

@@ -26,7 +26,6 @@ WITH final_days AS (
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_search_aggregates_v1
   WHERE
     window_start >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY)
-    AND window_start < TIMESTAMP_ADD(TIMESTAMP(@day), INTERVAL 1 DAY)
     AND window_start <= @latest_window
   UNION ALL
   SELECT
@@ -37,7 +36,6 @@ WITH final_days AS (
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_search_aggregates_hourly_v1
   WHERE
     window_start >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY)
-    AND window_start < TIMESTAMP_ADD(TIMESTAMP(@day), INTERVAL 1 DAY)
     AND window_start <= @latest_window
     AND DATE(window_start) NOT IN (
       SELECT
@@ -53,7 +51,6 @@ WITH final_days AS (
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_search_aggregates_recents_v1
   WHERE
     window_start >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY)
-    AND window_start < TIMESTAMP_ADD(TIMESTAMP(@day), INTERVAL 1 DAY)
     AND window_start <= @latest_window
     AND DATE(window_start) NOT IN (
       SELECT

@@ -25,9 +25,7 @@ WITH final_days AS (
     unenroll_count
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_v1
   WHERE
-    window_start >= TIMESTAMP(@day)
-    AND window_start < TIMESTAMP_ADD(TIMESTAMP(@day), INTERVAL 1 DAY)
-    AND window_start <= @latest_window
+    window_start >= TIMESTAMP(@day) AND window_start <= @latest_window
   UNION ALL
   SELECT
     window_start,
@@ -37,7 +35,6 @@ WITH final_days AS (
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_hourly_v1
   WHERE
     window_start >= TIMESTAMP(@day)
-    AND window_start < TIMESTAMP_ADD(TIMESTAMP(@day), INTERVAL 1 DAY)
     AND window_start <= @latest_window
     AND DATE(window_start) NOT IN (
       SELECT
@@ -53,7 +50,6 @@ WITH final_days AS (
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_recents_v1
   WHERE
     window_start >= TIMESTAMP(@day)
-    AND window_start < TIMESTAMP_ADD(TIMESTAMP(@day), INTERVAL 1 DAY)
     AND window_start <= @latest_window
     AND DATE(window_start) NOT IN (
       SELECT

@@ -174,7 +174,7 @@ def _running_sum() -> exp.Select:
 def _aggregates(
     dataset: Dataset, names: Names, columns: Sequence[str], *, days: int
 ) -> dict[str, exp.Query]:
-    """The tiers as one, of the day and the ``days - 1`` before it."""
+    """The tiers as one, of the day and the ``days - 1`` before it, up to the latest window."""
     tiers: Tiers | None = dataset.tiers
     if tiers is None:
         raise ValueError(f"{dataset.name} is a {dataset.series} series and needs tiers")
@@ -185,8 +185,8 @@ def _aggregates(
         tiers,
         names,
         columns=("window_start", _BRANCH, "experiment", *columns),
-        within=(f"window_start >= {start}", f"window_start < {NEXT_DAY_START}"),
-        until=("window_start <= @latest_window",),
+        within=(f"window_start >= {start}", "window_start <= @latest_window"),
+        whole_days=(f"window_start >= {start}", f"window_start < {NEXT_DAY_START}"),
     )
 
 

@@ -22,7 +22,7 @@ def steps(
     *,
     columns: Sequence[str],
     within: Sequence[str] = (),
-    until: Sequence[str] = (),
+    whole_days: Sequence[str] = (),
 ) -> dict[str, exp.Query]:
     """The CTEs of the tiers as one, the last being ``aggregates``.
 
@@ -34,13 +34,13 @@ def steps(
         tiers: which aggregates.
         names: where the tables lie.
         columns: what a row of ``aggregates`` has.
-        within: conditions that bound the tables to whole days.
-        until: conditions that cut off the last of these days.
+        within: conditions that bound the rows.
+        whole_days: conditions that bound the days that may be final, of which a row decides.
     """
 
     def rows_of(relation: Relation, *conditions: str) -> exp.Select:
         query = select(*columns).from_(table(relation, names))
-        return where(query, *within, *until, *conditions)
+        return where(query, *within, *conditions)
 
     not_final = "NOT DATE(window_start) IN (SELECT day FROM final_days)"
     not_written = f"NOT {_HOUR} IN (SELECT hour FROM written_hours)"
@@ -48,10 +48,10 @@ def steps(
     hours = select(f"{_HOUR} AS hour").from_(table(tiers.hourly, names)).distinct()
     return {
         "final_days": noted(
-            where(days, *within), "a day that has a row here is taken from nowhere else"
+            where(days, *whole_days), "a day that has a row here is taken from nowhere else"
         ),
         "written_hours": noted(
-            where(hours, *within), "an hour of other days that has a row here is not recents'"
+            where(hours, *whole_days), "an hour of other days that has a row here is not recents'"
         ),
         "aggregates": union_all(
             [
