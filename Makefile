@@ -37,6 +37,10 @@ format: .venv/.installed ## let ruff mend what it can
 snapshots: .venv/.installed ## write the reviewed SQL in tests/snapshots anew
 	$(BIN)/python tests/statement_set.py
 
+.PHONY: mutants
+mutants: .venv/.installed ## change the statements in one place at a time; the rows must tell (minutes)
+	$(BIN)/python scripts/mutants.py
+
 .PHONY: docs
 docs: .venv/.installed ## build the documentation into docs/_build
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build

@@ -1,0 +1,64 @@
+"""How much a statement reads: the day's own partitions, never the whole history."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from expmon.catalog import DATASETS, RELATIONS, TIERS
+from expmon.catalog.model import Names, Series
+from expmon.catalog.population import ACTIVE_CLIENTS
+from expmon.statements import materialization
+from playing import at
+from scans import scanned
+
+NAMES = Names()
+DAY = date(2021, 3, 1)
+FIRST = date(2021, 2, 1)
+LATEST = at("2021-03-01T10:20")
+DERIVED = {"day": DAY, "latest_window": LATEST}
+
+
+def seen(relation, parameters):
+    return scanned(materialization(RELATIONS[relation], NAMES), parameters, FIRST, 60)
+
+
+def windows(start, end):
+    """First and last window of ``[start, end)`` and their number, as `scanned` gives them."""
+    count = int((at(end) - at(start)).total_seconds()) // 300
+    last = at(end).timestamp() - 300
+    moments = (at(start), at("1970-01-01T00:00").fromtimestamp(last, at(start).tzinfo))
+    return (*(f"{m:%Y-%m-%d %H:%M:%S}+00" for m in moments), count)
+
+
+@pytest.mark.parametrize(
+    "dataset", [d for d in DATASETS.values() if d.tiers], ids=lambda dataset: dataset.name
+)
+def test_a_derived_day_reads_its_own_day_or_14_and_yesterdays_last_window(dataset):
+    is_running = dataset.series is Series.CUMULATIVE
+    start = "2021-02-16T00:00" if is_running else "2021-03-01T00:00"
+    rows, whole = windows(start, "2021-03-01T10:25"), windows(start, "2021-03-02T00:00")
+    daily, hourly = dataset.tiers.daily.name, dataset.tiers.hourly.name
+    expected = [(daily, *whole), (hourly, *whole), (daily, *rows), (hourly, *rows)]
+    if is_running:
+        last = windows("2021-02-28T23:55", "2021-03-01T00:00")
+        expected.append((dataset.table.name, *last))
+    assert sorted(seen(dataset.table.name, DERIVED)) == sorted(expected)
+
+
+def test_active_clients_and_their_dataset_read_one_day():
+    table = DATASETS["experiment_enrollment_daily_active_population"].table.name
+    assert seen(table, {"day": DAY}) == [(ACTIVE_CLIENTS.name, "2021-02-28", "2021-02-28", 288)]
+    (clients,) = seen(ACTIVE_CLIENTS.name, {"day": DAY})
+    assert clients[1:] == ("2021-03-01", "2021-03-01", 288)
+
+
+@pytest.mark.parametrize("tiers", TIERS, ids=lambda tiers: tiers.name)
+def test_a_tier_reads_its_own_span_of_its_sources(tiers):
+    for _, *found in seen(tiers.daily.name, {"day": DAY}):
+        assert found[2] == 288
+        assert all(moment.startswith("2021-03-01") for moment in found[:2])
+    span = {"start": at("2021-03-01T05:00"), "end": at("2021-03-01T06:00")}
+    for _, *found in seen(tiers.hourly.name, span):
+        assert tuple(found) == windows("2021-03-01T05:00", "2021-03-01T06:00")
