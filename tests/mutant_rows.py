@@ -62,6 +62,9 @@ def _sleepers() -> list[dict[str, Any]]:
         event_ping(_at("17T23:59:59.999999"), event("update", "awake", "b")),
         event_ping(_at("05T23:55:00"), event("enroll", "awake"), event("graduate", "awake", "b")),
         event_ping(_at("18T00:00:00"), event("exposure", "awake")),
+        # It wakes on the last day, in recents.
+        event_ping(_at("31T12:11:00"), event("update", "sleeps")),
+        main_ping(_at("31T12:11:00"), {"sleeps": "a"}),
         # Awake until 13 days after the first window of the last day, and no longer.
         event_ping(_at("31T00:00:00"), event("enroll", "edge"), event("enroll", "edge", "b")),
         main_ping(_at("31T00:00:00"), {"edge": "a"}, searches={"a": "3"}, ad_clicks={"a": 1}),
@@ -83,6 +86,8 @@ def _pairs() -> list[dict[str, Any]]:
         ]
         found.append(event_ping(_at(moment), *both))
         found.append(event_ping(_at(moment), event("nothing", "pair", "c")))
+        for branch, method in (("g", "graduate"), ("u", "unenroll"), ("n", "enroll")):
+            found.append(event_ping(_at(moment), event(method, "pair", branch)))
         others = [event("enroll", "pair", "d", category="other"), event("nothing", "pair", "e")]
         found.append(main_ping(_at(moment), {}, events=others))
         found += [

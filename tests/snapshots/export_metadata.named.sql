@@ -3,11 +3,10 @@
 WITH experiments AS (
   SELECT
     normandy_slug AS slug,
-    MIN(start_date) AS start_date,
-    IF(LOGICAL_OR(end_date IS NULL), NULL, MAX(end_date)) AS end_date
+    MIN(start_date) AS start_date
   FROM `moz-fx-data-experiments`.monitoring.experimenter_experiments_v1
   WHERE
-    normandy_slug IS NOT NULL
+    normandy_slug IN UNNEST(@slugs)
   GROUP BY
     normandy_slug
 )
@@ -18,8 +17,6 @@ SELECT
   CAST(NULL AS STRING) AS latest_partition,
   CAST(NULL AS TIMESTAMP) AS as_of
 FROM experiments
-WHERE
-  slug IN UNNEST(@slugs)
 UNION ALL
 SELECT
   CAST(NULL AS STRING) AS slug,

@@ -84,7 +84,6 @@ def export_metadata(names: Names, *, is_named: bool) -> Statement:
         names: where the tables lie.
         is_named: the experiments of ``@slugs``, instead of those active ``@today``.
     """
-    chosen = ["slug IN UNNEST(@slugs)"] if is_named else _active()
     experiments = select(
         "slug",
         "start_date",
@@ -99,9 +98,16 @@ def export_metadata(names: Names, *, is_named: bool) -> Statement:
         "MAX(`partition`) AS latest_partition",
         "MAX(as_of) AS as_of",
     ).from_(table(PARTITIONS, names))
-    query = union_all([where(experiments, *chosen), written.group_by("relation")])
+    written = written.group_by("relation")
+    if is_named:
+        starts = select("normandy_slug AS slug", "MIN(start_date) AS start_date")
+        starts = where(starts.from_(table(EXPERIMENTS, names)), "normandy_slug IN UNNEST(@slugs)")
+        steps = {"experiments": starts.group_by("normandy_slug")}
+        query = with_steps(union_all([experiments, written]), steps)
+        return Statement("export_metadata", query, (SLUGS,))
     steps = {"experiments": _experiments(names)}
-    return Statement("export_metadata", with_steps(query, steps), (SLUGS if is_named else TODAY,))
+    query = with_steps(union_all([where(experiments, *_active()), written]), steps)
+    return Statement("export_metadata", query, (TODAY,))
 
 
 def first_time(names: Names, datasets: Sequence[Dataset]) -> Statement:
