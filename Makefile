@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## show this
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .venv/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -37,6 +37,12 @@ format: .venv/.installed ## let ruff mend what it can
 snapshots: .venv/.installed ## write the reviewed SQL in tests/snapshots anew
 	$(BIN)/python tests/statement_set.py
 
+.PHONY: test-emulators
+test-emulators: .venv/.installed ## try the BigQuery and Cloud Storage test servers (needs a Python 3.13)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[emulators]'
+	$(BIN)/python scripts/install_bigquery_emulator.py
+	$(BIN)/pytest tests/emulators
+
 .PHONY: mutants
 mutants: .venv/.installed ## change the statements in one place at a time; the rows must tell (minutes)
 	$(BIN)/python scripts/mutants.py
@@ -47,4 +53,4 @@ docs: .venv/.installed ## build the documentation into docs/_build
 
 .PHONY: clean
 clean: ## remove everything that the other targets made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* demo docs/_build dist
+	rm -rf .venv .venv-bigquery .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* demo docs/_build dist

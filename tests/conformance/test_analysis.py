@@ -1,0 +1,140 @@
+"""Google's own analyzer accepts every statement, and makes of it what the catalogue declares."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from functools import cache
+
+import pytest
+
+import googlesql
+import statement_variants as variants
+from expmon import statements
+from expmon.catalog import FETCHABLE, RELATIONS
+from expmon.catalog.model import Kind, Names
+from expmon.statements import create_view, reading
+
+MOZILLA = Names()
+COMPUTED = variants.computed(MOZILLA)
+EMBEDDED = variants.embedded(MOZILLA)
+READ = variants.read(MOZILLA)
+EVERY = {**COMPUTED, **EMBEDDED, **READ}
+
+ELSEWHERE = {
+    "in one project": Names(data="own", views="own", experiments="own"),
+    "in projects with other names": Names(data="a-b-1", views="google.com:x", experiments="c_d"),
+    "under other names": Names(
+        renamed={name: f"Other_{name.replace('.', '.T_')}_2" for name in RELATIONS}
+    ),
+    "each in a project of its own": Names(
+        renamed={name: f"p{n}.{name}" for n, name in enumerate(RELATIONS)}
+    ),
+}
+
+POINTS = "ARRAY<STRUCT<time TIMESTAMP, branch STRING, value INT64>>"
+READ_COLUMNS = {
+    "active_experiments": [
+        ("slug", "STRING"),
+        ("type", "STRING"),
+        ("app_name", "STRING"),
+        ("channel", "STRING"),
+        ("start_date", "DATE"),
+        ("enrollment_end_date", "DATE"),
+        ("end_date", "DATE"),
+    ],
+    "export_metadata": [
+        ("slug", "STRING"),
+        ("start_date", "DATE"),
+        ("relation", "STRING"),
+        ("latest_partition", "STRING"),
+        ("as_of", "TIMESTAMP"),
+    ],
+    "export_series": [("dataset", "STRING"), ("experiment", "STRING"), ("points", POINTS)],
+    "first_time": [("time", "TIMESTAMP")],
+}
+"""What comes out of the functions of `reading`, but for `fetch`, which gives the view's columns."""
+
+READ_OPTIONS = {
+    "active_experiments": ["names"],
+    "export_metadata": ["names", "is_named"],
+    "export_series": ["names", "datasets"],
+    "fetch": ["relation", "names", "filters"],
+    "first_time": ["names", "datasets"],
+}
+
+
+def declared(relation):
+    return [(column.name, column.type) for column in RELATIONS[relation].columns]
+
+
+def wanted(label):
+    """The columns of one of `EVERY`."""
+    if label in RELATIONS:
+        return declared(label)
+    function, *options = label.split(".")
+    if function == "fetch":
+        return declared(FETCHABLE[options[0]].name)
+    return READ_COLUMNS[function]
+
+
+@cache
+def names_of_parameters(label):
+    return {parameter.name for parameter in EVERY[label].parameters}
+
+
+@pytest.mark.parametrize("label", EVERY)
+def test_a_statement_gives_the_declared_columns_with_their_types_in_order(label):
+    assert googlesql.analyze(EVERY[label]) == wanted(label)
+
+
+@pytest.mark.parametrize("label", EVERY)
+def test_a_statement_uses_exactly_the_parameters_that_it_declares(label):
+    # One that is not declared makes the analysis fail.
+    assert googlesql.used_parameters(EVERY[label]) == names_of_parameters(label)
+
+
+@pytest.mark.parametrize("view", [r for r in RELATIONS.values() if r.kind is Kind.VIEW], ids=str)
+def test_a_view_is_created_with_the_declared_columns(view):
+    assert googlesql.analyze(create_view(view, MOZILLA)) == declared(view.name)
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_statements_are_the_same_wherever_the_tables_lie(where):
+    # Tables of Mozilla's names are unknown there.
+    names = ELSEWHERE[where]
+    every = {**variants.computed(names), **variants.embedded(names), **variants.read(names)}
+    found = {label: googlesql.analyze(every[label], names=names) for label in every}
+    assert found == {label: wanted(label) for label in EVERY}
+
+
+@pytest.mark.slow
+def test_statements_are_the_same_on_the_whole_schemas():
+    # The embedded sources are made of rows that have what is read, and nothing else.
+    every = {**COMPUTED, **READ}
+    found = {label: googlesql.analyze(s, whole=True) for label, s in every.items()}
+    assert found == {label: wanted(label) for label in every}
+
+
+# Nothing is left out
+
+
+def test_every_statement_of_the_catalogue_is_analysed():
+    assert set(statements.statements(MOZILLA)) == set(COMPUTED)
+
+
+def test_every_statement_that_reads_is_analysed_with_all_of_its_options():
+    functions = {
+        name: list(inspect.signature(function).parameters)
+        for name, function in inspect.getmembers(reading, inspect.isfunction)
+        if function.__module__ == reading.__name__ and not name.startswith("_")
+    }
+    assert functions == READ_OPTIONS
+    assert {label.partition(".")[0] for label in READ} == set(functions)
+
+
+def test_every_module_of_statements_is_known_here():
+    """The helpers, the builders of `statements.statements`, `reading` and `embedded`."""
+    modules = {module.name for module in pkgutil.iter_modules(statements.__path__)}
+    helpers, builders = {"build", "render"}, {"counting", "derived", "tiers"}
+    assert modules == helpers | builders | {"reading", "embedded"}

@@ -1,0 +1,319 @@
+"""Every statement gives the same rows, with the same types, on Google's engine and on DuckDB."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pytest
+
+import googlesql
+import statement_variants as variants
+import tricky
+from expmon.catalog import DATASETS, EXPORTED, FETCHABLE, RELATIONS, TIERS
+from expmon.catalog.bookkeeping import PARTITIONS
+from expmon.catalog.model import Names, Series
+from expmon.catalog.population import ACTIVE_CLIENTS
+from expmon.catalog.sources import (
+    CLIENTS_DAILY,
+    EVENT_EVENTS,
+    EVENT_V4,
+    EVENTS_LIVE,
+    EXPERIMENTS,
+    MAIN_EVENTS,
+    MAIN_V4,
+    STABLE_MAIN_V4,
+)
+from expmon.warehouse.duckdb import DuckDBWarehouse
+from expmon.warehouse.translation import duckdb_type
+from tricky import ALL_TIERS, DAY, HOUR, LEAP_DAY, MIDNIGHT, NAMES, TICK, WINDOW
+
+COMPUTED = variants.computed(Names())
+EMBEDDED = variants.embedded(Names())
+READ = variants.read(Names())
+EVERY = {**COMPUTED, **EMBEDDED, **READ}
+
+ENROLLMENT, SEARCH = TIERS
+LATEST = MIDNIGHT + DAY - WINDOW
+ALWAYS = {"start": datetime(1900, 1, 1, tzinfo=UTC), "end": datetime(2900, 1, 1, tzinfo=UTC)}
+
+
+ORDERED = ("fetch.", "active_experiments")
+"""Statements whose rows come in an order."""
+
+
+class Case(NamedTuple):
+    """The rows that a statement is run on, and its parameters."""
+
+    parameters: dict[str, Any]
+    tables: dict[str, list[tricky.Row]]
+
+
+# What each statement is run on
+
+
+def live_counts(tables):
+    spans = [(MIDNIGHT, MIDNIGHT + HOUR), (MIDNIGHT - TICK, MIDNIGHT + DAY), (MIDNIGHT, MIDNIGHT)]
+    found = [{"start": start, "end": end} for start, end in spans]
+    return [Case(parameters, tables) for parameters in [ALWAYS, *found]]
+
+
+def final_counts(tables):
+    days = [LEAP_DAY - DAY, LEAP_DAY, LEAP_DAY + DAY, datetime(1969, 12, 31, tzinfo=UTC).date()]
+    return [Case({"day": day}, tables) for day in days]
+
+
+def tier_sets(tiers):
+    return [Case({}, tricky.tier_rows(tiers, present)) for present in tricky.TIER_SETS]
+
+
+def derived(dataset):
+    """Every set of tiers in the day's first hour; whole days, today's and yesterday's."""
+    if dataset.series is Series.DAILY:
+        tables = {ACTIVE_CLIENTS.name: active_clients()}
+        return [Case({"day": LEAP_DAY + n * DAY}, tables) for n in (-1, 0, 1, 2)]
+    hours = [(LEAP_DAY, MIDNIGHT + HOUR + 2 * WINDOW, tiers) for tiers in tricky.TIER_SETS]
+    days = [
+        (LEAP_DAY, MIDNIGHT, ALL_TIERS),
+        (LEAP_DAY, LATEST, ALL_TIERS),
+        (LEAP_DAY - DAY, MIDNIGHT - DAY + 17 * HOUR, ALL_TIERS),
+        (LEAP_DAY + DAY, LATEST + HOUR + WINDOW, ALL_TIERS),
+    ]
+    before = opening_values() if dataset.series is Series.CUMULATIVE else []
+    return [
+        Case(
+            {"day": day, "latest_window": latest},
+            {**tricky.tier_rows(dataset.tiers, present), dataset.table.name: before},
+        )
+        for day, latest, present in hours + days
+    ]
+
+
+def opening_values():
+    """Of series that go on, one that sleeps, and one whose branch is new."""
+    keys = [*tricky.SERIES_NAMES[2:], ("asleep", "a"), ("exp", "new")]
+    return [
+        {"time": midnight - back, "branch": branch, "experiment": experiment, "value": number}
+        for midnight in (MIDNIGHT - DAY, MIDNIGHT, MIDNIGHT + DAY)
+        for back in (WINDOW, 2 * WINDOW)
+        for number, (experiment, branch) in enumerate(keys, start=3)
+    ]
+
+
+def active_clients():
+    keys = [*tricky.SERIES_NAMES, *(("exp", name) for name in NAMES[:5])]
+    return [
+        {
+            "submission_date": LEAP_DAY + n * DAY,
+            "experiment_id": e,
+            "branch": b,
+            "active_clients": 7,
+        }
+        for n in (-1, 0, 1)
+        for e, b in keys
+    ]
+
+
+def behind(view):
+    """The rows of the tables that a user-facing view shows."""
+    for tiers in TIERS:
+        if view.inputs == (tiers.live.name,):
+            return tricky.tier_rows(tiers, ALL_TIERS)
+    return {view.inputs[0]: tricky.series_rows(*view.column_names)}
+
+
+def fetching(view, options):
+    tables = behind(view)
+    given = {"start": MIDNIGHT, "end": MIDNIGHT + 5 * HOUR + TICK}
+    filters = {name: given[name] for name in options if name in given}
+    asked = [("exp", "null"), ("exp", ""), ("exp", "a'; DROP TABLE x; --"), ("ü", "\\'")]
+    if "branch" not in options:
+        asked = [("exp", None), ("ü", None), ("", None), ("' OR '1'='1", None)]
+    return [
+        Case({"slug": slug, **({} if branch is None else {"branch": branch}), **filters}, tables)
+        for slug, branch in asked
+    ]
+
+
+def experiments():
+    def dates(start, end, enrollment_end=None):
+        return {"start_date": start, "end_date": end, "enrollment_end_date": enrollment_end}
+
+    day = LEAP_DAY
+    rows = [
+        *({"normandy_slug": name, **dates(day, None)} for name in NAMES),
+        *({"normandy_slug": f"end{n}", **dates(day - 40 * DAY, day - n * DAY)} for n in range(17)),
+        *({"normandy_slug": f"start{n}", **dates(day + n * DAY, None)} for n in (-1, 0, 1)),
+        {"normandy_slug": "no start", **dates(None, None)},
+        {"normandy_slug": "no start, ended", **dates(None, day)},
+        {"normandy_slug": None, **dates(day, None)},
+        {"normandy_slug": "twice", **dates(day - DAY, day - 30 * DAY, day), "type": "a"},
+        {"normandy_slug": "twice", **dates(day, day + DAY), "type": "b", "channel": "beta"},
+        {"normandy_slug": "open", **dates(None, day - 30 * DAY)},
+        {"normandy_slug": "open", **dates(day, None, day - DAY), "app_name": "x"},
+    ]
+    return {EXPERIMENTS.name: rows}
+
+
+def memo():
+    moments = [MIDNIGHT + n * HOUR for n in range(4)]
+    rows = [
+        {"relation": relation, "partition": partition, "as_of": as_of, "rows": 1}
+        for relation in ("a", "b", "")
+        for partition, as_of in zip(
+            ("20200228", "20200229", "2020022823", ""), moments, strict=True
+        )
+    ]
+    return {PARTITIONS.name: [*rows, {"relation": "c", "partition": "20200229"}]}
+
+
+def today():
+    return [Case({"today": LEAP_DAY + n * DAY}, {**experiments(), **memo()}) for n in (-1, 0, 14)]
+
+
+def named():
+    choices = ([], NAMES, ["twice", "open", "no start", "unknown"])
+    return [Case({"slugs": list(slugs)}, {**experiments(), **memo()}) for slugs in choices]
+
+
+def series_tables():
+    return {d.table.name: tricky.series_rows() for d in EXPORTED}
+
+
+def exporting():
+    """Experiments of a day, of exactly 14 days, and of more; half hours begun and just over."""
+    tables, found = series_tables(), []
+    for as_of, age in (
+        (MIDNIGHT + HOUR, DAY),
+        (MIDNIGHT + HOUR - TICK, 20 * DAY),
+        (LATEST + 2 * WINDOW, 14 * DAY),
+        (LATEST + 2 * WINDOW, 14 * DAY + TICK),
+    ):
+        starts = {"exp": as_of - age, "asleep": as_of - 15 * DAY, "ü": as_of - 2 * DAY}
+        parameters = {
+            "experiments": [{"slug": slug, "start": start} for slug, start in starts.items()],
+            "slugs": list(starts),
+            "earliest_start": min(starts.values()),
+            "as_of": as_of,
+        }
+        found.append(Case(parameters, tables))
+    return found
+
+
+def first_times():
+    return [Case({"slug": slug}, series_tables()) for slug in ("exp", "asleep", "'", "unknown")]
+
+
+PINGS = {EVENT_V4.name: tricky.event_pings(), MAIN_V4.name: tricky.main_pings()}
+STABLE = {STABLE_MAIN_V4.name: tricky.main_pings()}
+FINAL = {
+    EVENT_EVENTS.name: tricky.final_events(),
+    MAIN_EVENTS.name: tricky.final_events()[10:40],
+}
+
+CASES = {
+    EVENTS_LIVE.name: lambda: [Case({}, PINGS)],
+    ENROLLMENT.daily.name: lambda: final_counts(FINAL),
+    ENROLLMENT.hourly.name: lambda: live_counts(PINGS),
+    ENROLLMENT.recents.name: lambda: live_counts({EVENTS_LIVE.name: tricky.final_events()}),
+    SEARCH.daily.name: lambda: final_counts(STABLE),
+    SEARCH.hourly.name: lambda: live_counts(PINGS),
+    SEARCH.recents.name: lambda: live_counts(PINGS),
+    ACTIVE_CLIENTS.name: lambda: final_counts({CLIENTS_DAILY.name: tricky.daily_clients()}),
+    **{tiers.live.name: lambda tiers=tiers: tier_sets(tiers) for tiers in TIERS},
+    **{d.table.name: lambda d=d: derived(d) for d in DATASETS.values()},
+    **{view.name: lambda view=view: [Case({}, behind(view))] for view in FETCHABLE.values()},
+    STABLE_MAIN_V4.name: lambda: [Case({}, PINGS)],
+    EVENT_EVENTS.name: lambda: [Case({}, PINGS)],
+    MAIN_EVENTS.name: lambda: [Case({}, PINGS)],
+    CLIENTS_DAILY.name: lambda: [Case({}, STABLE)],
+    **{
+        label: lambda label=label: fetching(FETCHABLE[label.split(".")[1]], label.split(".")[2:])
+        for label in variants.fetching(Names())
+    },
+    **dict.fromkeys(variants.exporting(Names()), exporting),
+    "active_experiments": today,
+    "export_metadata": today,
+    "export_metadata.named": named,
+    "first_time": first_times,
+    "first_time.one": first_times,
+}
+
+
+# Running them
+
+
+@pytest.fixture
+def duckdb(warehouse_file):
+    """Runs a statement on these rows; the columns' names, and the rows."""
+    warehouse = DuckDBWarehouse(warehouse_file)
+    filled = None
+
+    def run(statement, case):
+        nonlocal filled
+        if case.tables is not filled:
+            for name, rows in case.tables.items():
+                fill(warehouse, RELATIONS[name], rows)
+            filled = case.tables
+        found = warehouse.query(statement, case.parameters)
+        return found.column_names, [tuple(row.values()) for row in found.to_pylist()]
+
+    yield run
+    warehouse.close()
+
+
+def fill(warehouse, relation, rows):
+    """The relation becomes a table of these rows, also if it was a view."""
+    name = warehouse._name(relation)
+    if warehouse._table_type(relation) == "VIEW":
+        warehouse._file.execute(f"DROP VIEW {name}")
+    columns = ", ".join(f'"{c.name}" {duckdb_type(c.type)}' for c in relation.columns)
+    warehouse._file.execute(f"CREATE OR REPLACE TABLE {name} ({columns})")
+    empty = warehouse._file.arrow(f"SELECT * FROM {name}")
+    if rows:
+        warehouse._file.insert(name, pa.Table.from_pylist(rows, schema=empty.schema))
+
+
+def typed(cell, *, is_set=False):
+    """A cell that equals only those of the same type: 1, 1.0 and true differ."""
+    match cell:
+        case datetime():
+            value = cell.astimezone(UTC)
+        case dict():
+            value = tuple((name, typed(inner)) for name, inner in cell.items())
+        case tuple():
+            value = tuple(typed(inner, is_set=is_set) for inner in cell)
+        case list():
+            elements = [typed(inner) for inner in cell]
+            value = tuple(sorted(elements, key=repr) if is_set else elements)
+        case _:
+            value = cell
+    return type(cell).__name__, value
+
+
+@pytest.mark.parametrize("label", CASES)
+def test_both_engines_give_the_same_rows_with_the_same_types(duckdb, label):
+    statement, has_rows = EVERY[label], False
+    columns = [name for name, _ in googlesql.analyze(statement)]
+    # A client's experiments are in no order of their own.
+    is_set = label == CLIENTS_DAILY.name
+    for case in CASES[label]():
+        answer = googlesql.execute(statement, case.parameters, case.tables)
+        google = [typed(row, is_set=is_set) for row in answer]
+        names, rows = duckdb(statement, case)
+        found = [typed(row, is_set=is_set) for row in rows]
+        assert names == columns
+        only_google, only_duckdb = (
+            Counter(google) - Counter(found),
+            Counter(found) - Counter(google),
+        )
+        assert (list(only_google)[:3], list(only_duckdb)[:3]) == ([], []), case.parameters
+        assert found == google or not label.startswith(ORDERED)
+        has_rows |= bool(google)
+    assert has_rows, "rows that a statement doesn't select prove nothing"
+
+
+def test_every_statement_is_executed():
+    assert set(CASES) == set(EVERY)

@@ -1,0 +1,86 @@
+"""Every statement that expmon can run, in every form that options give it."""
+
+from __future__ import annotations
+
+from itertools import chain, combinations
+from typing import TYPE_CHECKING, Any
+
+from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS
+from expmon.catalog.model import Kind, Series, Statement
+from expmon.statements import materialization, reading, view
+from expmon.statements.embedded import source_views
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from expmon.catalog.model import Names, Relation
+
+KINDS = (Series.COUNT, Series.CUMULATIVE, Series.DAILY)
+"""Of the datasets that are exported."""
+FILTERS = (reading.BRANCH, reading.START, reading.END)
+
+
+def subsets(items: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """Every choice of the items, the empty one included."""
+    each = tuple(items)
+    return list(chain.from_iterable(combinations(each, size) for size in range(len(each) + 1)))
+
+
+def computed(names: Names) -> dict[str, Statement]:
+    """The query of every view and of every table that one computes, by its relation."""
+    return {
+        relation.name: _query(relation, names)
+        for relation in RELATIONS.values()
+        if relation.kind is Kind.VIEW or relation.cadence is not None
+    }
+
+
+def _query(relation: Relation, names: Names) -> Statement:
+    is_view = relation.kind is Kind.VIEW
+    return view(relation, names) if is_view else materialization(relation, names)
+
+
+def embedded(names: Names) -> dict[str, Statement]:
+    """The query of every source that an embedded warehouse has as a view, by its relation."""
+    return {name: Statement(name, tree) for name, tree in source_views(names).items()}
+
+
+def fetching(names: Names) -> dict[str, Statement]:
+    """`reading.fetch` of every view with every combination of filters."""
+    return {
+        label("fetch", name, *(p.name for p in filters)): reading.fetch(relation, names, filters)
+        for name, relation in FETCHABLE.items()
+        for filters in subsets(FILTERS)
+    }
+
+
+def exporting(names: Names) -> dict[str, Statement]:
+    """`reading.export_series` of every combination of kinds, of one dataset, and of all."""
+    found = {
+        label("export_series", *kinds): reading.export_series(
+            names, [dataset for dataset in EXPORTED if dataset.series in kinds]
+        )
+        for kinds in subsets(KINDS)
+        if kinds
+    }
+    found["export_series.one"] = reading.export_series(names, EXPORTED[:1])
+    found["export_series"] = reading.export_series(names, EXPORTED)
+    return found
+
+
+def read(names: Names) -> dict[str, Statement]:
+    """Every statement of `reading`; what stands before the first dot is the function."""
+    return {
+        **fetching(names),
+        **exporting(names),
+        "active_experiments": reading.active_experiments(names),
+        "export_metadata": reading.export_metadata(names, is_named=False),
+        "export_metadata.named": reading.export_metadata(names, is_named=True),
+        "first_time": reading.first_time(names, EXPORTED),
+        "first_time.one": reading.first_time(names, EXPORTED[:1]),
+    }
+
+
+def label(*parts: str) -> str:
+    """A statement's name among those of its function."""
+    return ".".join(parts)
