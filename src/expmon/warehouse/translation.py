@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LIST_CLAUSES = {"expressions", "from_", "where", "order", "limit"}
 """What a subquery over an array may have to become list functions."""
 _STRING = r'"(?:[^"\\]|\\.)*"'
-_NO_JSON = r",\s*[\]}]|NaN|Infinity"
+_NO_JSON = r",\s*[\]}]|(?i:nan|inf)"
 
 
 @lru_cache(maxsize=512)
