@@ -354,6 +354,7 @@ def histogram_sum(value: Any) -> int:
     if isinstance(value, str) and value.strip().startswith("{"):
         try:
             value = json.loads(value, object_pairs_hook=first_of_each, parse_constant=refuse)
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
         except ValueError:
             return 0
     if hasattr(value, "get"):

@@ -68,6 +68,7 @@ def summed(monitor, tmp_path):
         ('{"sum":5,}', 0),
         ('{"sum":5,"x":NaN}', 0),
         ('{"sum":5,"x":nan}', 0),
+        ('{"sum":5,"x":"\\ud800"}', 0),
         ('{"sum":5,"x":-inf}', 0),
         ('{"sum":5,"x":Infinity}', 0),
         ('{"sum":5,"x":"inf"}', 5),
