@@ -82,3 +82,25 @@ def test_a_lock_that_can_not_be_taken_is_an_error_of_the_store(tmp_path):
 def test_a_store_with_a_nul_in_its_name_is_an_error_of_the_store():
     with pytest.raises(StoreError, match="can't be used for exports"):
         LocalStore(Path("a\0b")).write("a.json", b"x")
+
+
+def test_an_export_of_one_experiment_vouches_for_no_others_after_a_break_off():
+    inner = MemoryStore()
+    monitor(inner, {"a": 1, "b": 1}).export_active(T1)
+    with pytest.raises(StoreError, match="broke"):
+        monitor(Watched(inner, before=breaks_at(20)), {"a": 2, "b": 2}).export_active(T2)
+    monitor(inner, {"b": 1}).export_experiment("b", as_of=T2)
+    monitor(inner, {"a": 1, "b": 1}).export_active(T3)
+    assert exported(inner) == contents({"a": 1, "b": 1})
+
+
+def breaks_at(number):
+    """A hook that fails at the write of this number."""
+    names = []
+
+    def hook(name):
+        names.append(name)
+        if len(names) > number:
+            raise StoreError("the connection broke")
+
+    return hook

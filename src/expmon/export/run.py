@@ -101,7 +101,9 @@ class Exporter:
         claim = Claim.take(self.store, self.as_of, uuid.uuid4().hex)
         exported, changed = self._write(claim, chosen, datasets)
         write_index(claim, exported, self._through(metadata), is_named=True)
-        claim.finish()
+        # What a broken-off export left of other experiments is still to be written anew.
+        if claim.is_clean:
+            claim.finish()
         return self._result(tuple(chosen), exported, changed)
 
     def _first_day(self, slug: str) -> date | None:

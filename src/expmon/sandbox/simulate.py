@@ -238,4 +238,4 @@ def _stamped(
 def _generator(traffic: Traffic, stage: int) -> Random:
     # Random takes a seed's magnitude alone.
     seed = 2 * traffic.seed if traffic.seed >= 0 else -2 * traffic.seed - 1
-    return Random(3 * seed + stage)  # noqa: S311
+    return Random(3 * seed + stage)  # noqa: S311 - simulated, and to be repeated
