@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pings as client
 import reference
 from expmon.catalog import DATASETS, RELATIONS, TIERS
-from expmon.catalog.model import Names, Statement
+from expmon.catalog.model import Statement
 from expmon.catalog.population import ACTIVE_CLIENTS
 from expmon.statements.build import select, table
 
@@ -32,7 +32,9 @@ def at(text: str) -> datetime:
 def rows(monitor: Monitor, name: str, *columns: str) -> list[Row]:
     """A relation's rows, all columns or those named, sorted."""
     relation = RELATIONS[name]
-    query = select(*(columns or relation.column_names)).from_(table(relation, Names()))
+    query = select(*(columns or relation.column_names)).from_(
+        table(relation, monitor.settings.names)
+    )
     found = monitor.warehouse.query(Statement("rows", query), {}).to_pylist()
     cells = (tuple(_utc(cell) for cell in row.values()) for row in found)
     return sorted(cells, key=reference.sort_key)

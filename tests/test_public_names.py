@@ -26,15 +26,16 @@ PUBLIC = {
     "sql": "expmon.api",
 }
 FUNCTIONS = {
-    "connect": ["warehouse", "store", "file"],
+    "connect": ["warehouse", "store", "file", "credentials", "settings"],
     "datasets": [],
     "export_experiment": ["slug", "datasets", "as_of"],
     "fetch_dataframe": ["dataset", "slug", "branch", "start", "end"],
-    "sql": ["name", "file"],
+    "sql": ["name", "file", "settings"],
 }
 METHODS = {
-    "deploy": [],
+    "deploy": ["dry_run"],
     "plan": ["cadence", "as_of"],
+    "costs": ["plan"],
     "run": ["cadence", "as_of"],
     "backfill": ["start", "end", "as_of"],
     "status": ["as_of"],

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from expmon.catalog import DATASETS, EXPORTED, FETCHABLE, RELATIONS, resolve
+from expmon.catalog.model import Kind
 from expmon.connection import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import os
+    from collections.abc import Mapping, Sequence
     from datetime import date, datetime
     from pathlib import Path
 
     import pandas as pd
 
-    from expmon.catalog.model import Dataset, Relation
+    from expmon.catalog.model import Dataset, Relation, TableName
+    from expmon.config import Config
     from expmon.export.run import Export
 
 
@@ -41,7 +44,9 @@ def relation(name: str) -> tuple[Relation, Dataset | None]:
     return found, next((d for d in DATASETS.values() if found in (d.table, d.view)), None)
 
 
-def sql(name: str, *, file: Path | None = None) -> str:
+def sql(
+    name: str, *, file: Path | None = None, settings: Mapping[str, object] | None = None
+) -> str:
     """The statement that computes a dataset, table or view, formatted, in BigQuery's dialect.
 
     Its parameters stand above it with their types, in comments. Tables lie where the configuration
@@ -50,6 +55,7 @@ def sql(name: str, *, file: Path | None = None) -> str:
     Args:
         name: a dataset's short name, a table's or view's name, or ``dataset.table``.
         file: a configuration file instead of ``expmon.toml`` in the working directory.
+        settings: as of `expmon.connect`.
 
     Raises:
         UnknownDataset: there is none; the error lists the near ones.
@@ -58,14 +64,17 @@ def sql(name: str, *, file: Path | None = None) -> str:
     from expmon.config import load
     from expmon.statements import document, statement
 
-    return document(statement(name, load(file=file).settings.names))
+    return document(statement(name, load(file=file, overrides=settings).settings.names))
 
 
-def statements(*, file: Path | None = None) -> dict[str, str]:
+def statements(
+    *, file: Path | None = None, settings: Mapping[str, object] | None = None
+) -> dict[str, str]:
     """Every statement as `sql` gives it: of each view and table, inputs first, and of the export.
 
     Args:
         file: a configuration file instead of ``expmon.toml`` in the working directory.
+        settings: as of `expmon.connect`.
 
     Raises:
         ConfigError: the configuration can't be read.
@@ -74,7 +83,7 @@ def statements(*, file: Path | None = None) -> dict[str, str]:
     from expmon.statements import document, reading
     from expmon.statements import statements as computed
 
-    names = load(file=file).settings.names
+    names = load(file=file, overrides=settings).settings.names
     found = [
         *computed(names).values(),
         reading.active_experiments(names),
@@ -82,6 +91,43 @@ def statements(*, file: Path | None = None) -> dict[str, str]:
         reading.export_series(names, EXPORTED),
     ]
     return {statement.name: document(statement) for statement in found}
+
+
+def configuration(
+    warehouse: str | None = None,
+    store: str | os.PathLike[str] | None = None,
+    *,
+    file: Path | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> Config:
+    """Everything that is configured, and where each value came from; nothing is connected to.
+
+    Arguments as of `expmon.connect`.
+
+    Raises:
+        ConfigError: a setting is unknown or makes no sense.
+    """
+    from expmon.config import load
+
+    return load(warehouse, store, file=file, overrides=settings)
+
+
+def places(configured: Config) -> dict[str, tuple[TableName, TableName]]:
+    """Where each relation of the catalogue lies, and the table with its rows.
+
+    The two differ for sources that are views.
+
+    Args:
+        configured: the configuration, of `configuration`.
+    """
+    names = configured.settings.names
+    return {
+        name: (
+            names.of(relation),
+            names.behind(relation) if relation.kind is Kind.SOURCE else names.of(relation),
+        )
+        for name, relation in RELATIONS.items()
+    }
 
 
 def fetch_dataframe(

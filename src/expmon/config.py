@@ -1,24 +1,45 @@
-"""Projects, tables, places and lags: from ``expmon.toml``, the environment and arguments.
+"""Everything that is configured, in layers: the file, the environment, arguments.
+
+This is a whole ``expmon.toml``, each setting with its environment variable. All can be left out.
 
 ```toml
-warehouse = "duckdb://monitoring.duckdb"   # or EXPMON_WAREHOUSE
-store = "exports"                          # or EXPMON_STORE
-project = "my-project"                     # all of the data in one project, or one by one:
+warehouse = "bigquery://my-project"       # EXPMON_WAREHOUSE; or "duckdb://monitoring.duckdb"
+store = "gs://my-bucket/monitoring"       # EXPMON_STORE; or a directory
+project = "my-project"                    # EXPMON_PROJECT: of all the data, or one by one:
 
 [projects]
-data = "moz-fx-data-shared-prod"
-views = "mozdata"
-experiments = "moz-fx-data-experiments"
+data = "moz-fx-data-shared-prod"          # EXPMON_DATA_PROJECT
+views = "mozdata"                         # EXPMON_VIEWS_PROJECT
+experiments = "moz-fx-data-experiments"   # EXPMON_EXPERIMENTS_PROJECT
 
-[tables]                                   # by their names in the catalogue
-"telemetry.clients_daily" = "telemetry_derived.clients_daily_v6"
+[datasets]                                # EXPMON_DATASETS="telemetry=my_views,monitoring=…"
+telemetry_derived = "my_derived"          # by their names in the catalogue
+
+[tables]                                  # EXPMON_TABLES="telemetry.clients_daily=…,…=…"
+"telemetry.clients_daily" = "my_derived.clients_daily"
+
+[physical_tables]                         # EXPMON_PHYSICAL_TABLES="telemetry.clients_daily=…"
+"telemetry.clients_daily" = "my_derived.clients_daily_v6"
 
 [schedule]
-day_lag_minutes = 180
-hour_lag_minutes = 30
-source_horizon_days = 7
-catch_up_days = 14
-empty_sources = ["telemetry_derived.main_events_v1"]
+day_lag_minutes = 180                     # EXPMON_DAY_LAG_MINUTES
+hour_lag_minutes = 30                     # EXPMON_HOUR_LAG_MINUTES
+source_horizon_days = 7                   # EXPMON_SOURCE_HORIZON_DAYS
+catch_up_days = 14                        # EXPMON_CATCH_UP_DAYS
+empty_sources = ["telemetry_derived.main_events_v1"]   # EXPMON_EMPTY_SOURCES="…,…"
+
+[bigquery]
+location = "US"                           # EXPMON_LOCATION
+priority = "interactive"                  # EXPMON_PRIORITY; or "batch"
+job_timeout_minutes = 10                  # EXPMON_JOB_TIMEOUT_MINUTES
+retry_deadline_seconds = 120              # EXPMON_RETRY_DEADLINE_SECONDS
+maximum_bytes_billed = 1000000000000      # EXPMON_MAXIMUM_BYTES_BILLED
+parallel_jobs = 8                         # EXPMON_PARALLEL_JOBS
+
+[google]                                  # for BigQuery and Cloud Storage
+quota_project = "my-project"              # EXPMON_QUOTA_PROJECT
+# EXPMON_IMPERSONATE_SERVICE_ACCOUNT:
+impersonate_service_account = "monitoring@my-project.iam.gserviceaccount.com"
 ```
 """
 
@@ -28,45 +49,71 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
-from expmon.catalog import RELATIONS, near
-from expmon.catalog.model import Kind, Names
+from expmon.catalog.model import Names
 from expmon.errors import ConfigError
 from expmon.materialize.schedule import Schedule, Settings
+from expmon.settings_forms import refuse_unknown
+from expmon.settings_table import (
+    DAY,
+    MAPS,
+    MINUTE,
+    MOZILLA_STORE,
+    MOZILLA_WAREHOUSE,
+    MOZILLAS,
+    PROJECT,
+    SECOND,
+    SECTIONS,
+    SETTINGS,
+    MapSetting,
+    Setting,
+    Value,
+    read,
+)
+from expmon.warehouse.bigquery_settings import BigQuerySettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 FILE = "expmon.toml"
-WAREHOUSE_VARIABLE = "EXPMON_WAREHOUSE"
-STORE_VARIABLE = "EXPMON_STORE"
-MOZILLA_WAREHOUSE = "bigquery://moz-fx-data-shared-prod"
-MOZILLA_STORE = "gs://mozanalysis/monitoring"
+WAREHOUSE_VARIABLE = SETTINGS["warehouse"].variable
+STORE_VARIABLE = SETTINGS["store"].variable
+BIGQUERY = "bigquery://"
 
-_PLACE = re.compile(r"(?:[a-z0-9-]+\.)?\w+\.[\w-]+")
-_SETTINGS = ("warehouse", "store", "project", "projects", "tables", "schedule")
-_PROJECTS = ("data", "views", "experiments")
-_MINUTES = ("day_lag_minutes", "hour_lag_minutes")
-_MOST = 1_000_000
-_DAYS = ("source_horizon_days", "catch_up_days")
+_URL = re.compile(rf"{BIGQUERY}({PROJECT})(?:\?(.*))?", re.DOTALL)
+_IN_URL = {
+    key.partition(".")[2]: key for key in SETTINGS if key.startswith(("bigquery.", "google."))
+}
+
+_Layer = dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that is configured.
+    """Everything that is configured. Credentials are not part of it.
 
     Attributes:
-        warehouse: ``duckdb://path`` or ``bigquery://project``.
+        warehouse: ``duckdb://path`` or ``bigquery://project``, with what stands behind a ``?``.
         store: a directory or ``gs://bucket/prefix``; None: nothing is exported.
         settings: where the tables lie, and the schedule.
+        bigquery: None unless the warehouse is BigQuery.
+        impersonate: the service account that BigQuery and Cloud Storage are used as.
+        quota_project: whose API quota is used; None: the credentials' own.
+        values: each setting and each entry of a map, and where it came from.
     """
 
     warehouse: str = MOZILLA_WAREHOUSE
     store: str | None = MOZILLA_STORE
     settings: Settings = field(default_factory=Settings)
+    bigquery: BigQuerySettings | None = field(
+        default_factory=lambda: BigQuerySettings(MOZILLA_WAREHOUSE.removeprefix(BIGQUERY))
+    )
+    impersonate: str | None = None
+    quota_project: str | None = None
+    values: tuple[Value, ...] = ()
 
 
 def load(
@@ -74,44 +121,39 @@ def load(
     store: str | os.PathLike[str] | None = None,
     *,
     file: Path | None = None,
+    overrides: Mapping[str, object] | None = None,
 ) -> Config:
     """The configuration: arguments before the environment before the file before Mozilla's names.
 
     Args:
-        warehouse: where the tables are.
+        warehouse: where the tables are; the settings in its URL win over those of the same layer.
         store: where exported files go. Mozilla's bucket is the default only where no warehouse is
             named either.
         file: instead of ``expmon.toml`` in the working directory, which may be missing.
+        overrides: settings by their keys, like ``bigquery.location``, as values or as text; they
+            win over everything else.
 
     Raises:
         ConfigError: the file can't be read, or a setting is unknown or makes no sense.
     """
-    content = _read(file)
-    configured = _first(
-        "warehouse", warehouse, os.environ.get(WAREHOUSE_VARIABLE) or None, content.get("warehouse")
-    )
-    place = _first(
-        "store",
-        None if store is None else os.fspath(store),
-        os.environ.get(STORE_VARIABLE) or None,
-        content.get("store"),
-    )
-    if place is None and configured is None:
-        place = MOZILLA_STORE
-    return Config(
-        warehouse=configured or MOZILLA_WAREHOUSE,
-        store=place,
-        settings=Settings(_names(content), _schedule(_table(content, "schedule"))),
-    )
+    layers = [
+        _file(file),
+        _environment(),
+        _arguments({"warehouse": warehouse, "store": store}),
+        _arguments(overrides or {}),
+    ]
+    named = next((layer for layer in reversed(layers) if "warehouse" in layer), None)
+    values = {key: Value(key, s.default, s.origin) for key, s in SETTINGS.items()}
+    if named is None:
+        values["store"] = Value("store", MOZILLA_STORE, MOZILLAS)
+    else:
+        named.update(_in_url(named["warehouse"]))
+    for layer in layers:
+        values.update(_each_project(layer) | layer)
+    return _config(values)
 
 
-def _first(name: str, *values: object) -> str | None:
-    """The first value that is given; an empty one is an error, and not left out."""
-    given = next((value for value in values if value is not None), None)
-    return None if given is None else _text(name, given)
-
-
-def _read(file: Path | None) -> dict[str, Any]:
+def _file(file: Path | None) -> _Layer:
     path = file or Path(FILE)
     if file is None and not path.exists():
         return {}
@@ -121,68 +163,141 @@ def _read(file: Path | None) -> dict[str, Any]:
         raise ConfigError(f"{path} can't be read: {error.strerror or error}") from error
     except ValueError as error:  # of TOML, or of UTF-8
         raise ConfigError(f"{path} is not TOML: {error}") from error
-    _refuse_unknown(str(path), content, _SETTINGS)
-    return content
+    origin = str(path.absolute())
+    return _layer(
+        value for key, given in _flat(content) for value in read(key, given, origin, is_text=False)
+    )
 
 
-def _names(content: Mapping[str, Any]) -> Names:
-    projects, tables = _table(content, "projects"), _table(content, "tables")
-    _refuse_unknown("projects", projects, _PROJECTS)
-    _refuse_unknown("tables", tables, RELATIONS)
-    everywhere = content.get("project")
-    values = {} if everywhere is None else dict.fromkeys(_PROJECTS, everywhere)
-    values |= projects
-    for name, place in tables.items():
-        if not _PLACE.fullmatch(_text(f"tables.{name}", place)):
-            raise ConfigError(f"tables.{name} must be dataset.table or project.dataset.table")
-    checked = {name: _text(f"projects.{name}", value) for name, value in values.items()}
-    return Names(**checked, renamed=tables)
+def _flat(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The settings by their dotted keys; maps stay whole."""
+    for key, value in content.items():
+        if key in SECTIONS and isinstance(value, dict):
+            yield from ((f"{key}.{name}", inner) for name, inner in value.items())
+        else:
+            yield key, value
 
 
-def _schedule(content: Mapping[str, Any]) -> Schedule:
-    _refuse_unknown("schedule", content, (*_MINUTES, *_DAYS, "empty_sources"))
-    lags = {
-        name.removesuffix("_minutes"): timedelta(minutes=_whole(name, content[name]))
-        for name in _MINUTES
-        if name in content
-    }
-    reaches = {
-        name.removesuffix("_days"): timedelta(days=_whole(name, content[name]))
-        for name in _DAYS
-        if name in content
-    }
-    empty = content.get("empty_sources", [])
-    if not isinstance(empty, list):
-        raise ConfigError("schedule.empty_sources must be a list of names")
-    sources = [name for name, relation in RELATIONS.items() if relation.kind is Kind.SOURCE]
-    _refuse_unknown("schedule.empty_sources", dict.fromkeys(map(str, empty)), sources)
-    return Schedule(**lags, **reaches, empty_sources=frozenset(empty))
+def _environment() -> _Layer:
+    """The variables that are set; an empty one is not."""
+    settings: list[Setting | MapSetting] = [*SETTINGS.values(), *MAPS.values()]
+    return _layer(
+        value
+        for setting in settings
+        if (text := os.environ.get(setting.variable))
+        for value in read(setting.key, text, setting.variable, is_text=True)
+    )
 
 
-def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = content.get(name, {})
-    if not isinstance(value, dict):
-        raise ConfigError(f"{name} must be a table: [{name}]")
-    return value
+def _arguments(given: Mapping[str, object]) -> _Layer:
+    """The arguments that are given; None is none."""
+    return _layer(
+        value
+        for key, argument in given.items()
+        if argument is not None
+        for value in read(str(key), argument, "argument", is_text=True)
+    )
 
 
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ConfigError(f"{name} must be a text, not {value!r}")
-    return value
+def _layer(values: Iterable[Value]) -> _Layer:
+    return {value.key: value for value in values}
 
 
-def _whole(name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
+def _in_url(warehouse: Value) -> _Layer:
+    """The settings behind the question mark of a BigQuery URL."""
+    if not warehouse.value.startswith(BIGQUERY):
+        return {}
+    _, query = _parts(warehouse)
+    where = f"{warehouse.origin}: {warehouse.value!r}"
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError as error:
+        raise ConfigError(f"{where}: write settings like ?location=US&priority=batch") from error
+    for name, _ in pairs:
+        refuse_unknown(where, name, _IN_URL)
+    if len(dict(pairs)) < len(pairs):
+        raise ConfigError(f"{where} has a setting twice")
+    return _layer(
+        value
+        for name, text in pairs
+        for value in read(_IN_URL[name], text, warehouse.origin, is_text=True)
+    )
+
+
+def _parts(warehouse: Value) -> tuple[str, str]:
+    """The project of a BigQuery URL, and what is behind its question mark."""
+    match = _URL.fullmatch(warehouse.value)
+    if match is None:
         raise ConfigError(
-            f"schedule.{name} must be a whole number from 0 to {_MOST}, not {value!r}"
+            f"{warehouse.origin}: {warehouse.value!r} is no warehouse: write bigquery://project, "
+            "with the id of the project where jobs run and are billed"
         )
-    return value
+    return match[1], match[2] or ""
 
 
-def _refuse_unknown(where: str, given: Mapping[str, Any], known: Any) -> None:
-    for name in given:
-        if name not in known:
-            hint = near(name, known)
-            meant = f": did you mean {', '.join(hint)}?" if hint else ""
-            raise ConfigError(f"{where}: {name!r} is unknown{meant}")
+def _each_project(layer: _Layer) -> _Layer:
+    """One project of all the data is that of the tables, the views and the experiments."""
+    if "project" not in layer:
+        return {}
+    given = layer["project"]
+    keys = [key for key in SETTINGS if key.startswith("projects.")]
+    return {key: Value(key, given.value, given.origin) for key in keys}
+
+
+def _config(values: _Layer) -> Config:
+    def entries(setting: str) -> _Layer:
+        start = f"{setting}."
+        found = {key: value for key, value in sorted(values.items()) if key.startswith(start)}
+        return {key.removeprefix(start): value for key, value in found.items()}
+
+    maps = {setting: entries(setting) for setting in MAPS}
+    places = {s: {name: v.value for name, v in found.items()} for s, found in maps.items()}
+    given = {key: values[key].value for key in SETTINGS}
+    return Config(
+        warehouse=given["warehouse"],
+        store=given["store"],
+        settings=Settings(_names(given, places), _schedule(given)),
+        bigquery=_bigquery(given, values["warehouse"]),
+        impersonate=given["google.impersonate_service_account"],
+        quota_project=given["google.quota_project"],
+        values=(
+            *(values[key] for key in SETTINGS),
+            *(value for found in maps.values() for value in found.values()),
+        ),
+    )
+
+
+def _names(given: Mapping[str, Any], places: Mapping[str, Mapping[str, str]]) -> Names:
+    return Names(
+        data=given["projects.data"],
+        views=given["projects.views"],
+        experiments=given["projects.experiments"],
+        datasets=places["datasets"],
+        renamed=places["tables"],
+        physical=places["physical_tables"],
+    )
+
+
+def _schedule(given: Mapping[str, Any]) -> Schedule:
+    return Schedule(
+        day_lag=given["schedule.day_lag_minutes"] * MINUTE,
+        hour_lag=given["schedule.hour_lag_minutes"] * MINUTE,
+        source_horizon=given["schedule.source_horizon_days"] * DAY,
+        catch_up=given["schedule.catch_up_days"] * DAY,
+        empty_sources=frozenset(given["schedule.empty_sources"]),
+    )
+
+
+def _bigquery(given: Mapping[str, Any], warehouse: Value) -> BigQuerySettings | None:
+    if not warehouse.value.startswith(BIGQUERY):
+        return None
+    return BigQuerySettings(
+        project=_parts(warehouse)[0],
+        location=given["bigquery.location"],
+        quota_project=given["google.quota_project"],
+        priority=given["bigquery.priority"],
+        job_timeout=given["bigquery.job_timeout_minutes"] * MINUTE,
+        retry_deadline=given["bigquery.retry_deadline_seconds"] * SECOND,
+        maximum_bytes_billed=given["bigquery.maximum_bytes_billed"],
+        parallel_jobs=given["bigquery.parallel_jobs"],
+    )

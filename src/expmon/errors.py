@@ -10,6 +10,7 @@ ExpmonError
 ├── PingError                 (ValueError)      a ping or recipe that can't be read
 ├── WarehouseError            (RuntimeError)    the engine refused or failed
 │   ├── NotDeployed           (LookupError)     a table or view is not there: deploy
+│   ├── PermissionMissing     (PermissionError)  the credentials may not do that
 │   ├── SchemaMismatch                          a table's columns differ from the catalogue
 │   ├── PartitionViolation                      a step produced rows of another partition
 │   ├── SourceMissing         (LookupError)     a day can't be counted: its sources lack it
@@ -125,12 +126,29 @@ class NotDeployed(WarehouseError, LookupError):
         relation: the table or view.
     """
 
-    def __init__(self, relation: str, *, sql: str | None = None) -> None:
+    def __init__(self, relation: str, *, sql: str | None = None, detail: str = "") -> None:
         self.relation = relation
+        said = f" ({detail})" if detail else ""
         super().__init__(
-            f"{relation} does not exist. Create the tables and views first: "
+            f"{relation} does not exist{said}. Create the tables and views first: "
             "`expmon deploy` or monitor.deploy().",
             sql=sql,
+        )
+
+
+class PermissionMissing(WarehouseError, PermissionError):
+    """The credentials may not do that.
+
+    Attributes:
+        relation: the table, dataset or project that they lack a role on.
+        role: which one.
+    """
+
+    def __init__(self, relation: str, role: str, detail: str, *, sql: str | None = None) -> None:
+        self.relation = relation
+        self.role = role
+        super().__init__(
+            f"no permission for {relation}: ask for the role {role} on it. ({detail})", sql=sql
         )
 
 
@@ -157,16 +175,16 @@ class PartitionViolation(WarehouseError):
     Attributes:
         relation: the destination.
         partition: the partition the step was to replace.
-        rows: how many rows belong elsewhere.
+        rows: how many rows belong elsewhere; None where the engine doesn't tell.
     """
 
-    def __init__(self, relation: str, partition: str, rows: int, *, sql: str) -> None:
+    def __init__(self, relation: str, partition: str, rows: int | None = None, *, sql: str) -> None:
         self.relation = relation
         self.partition = partition
         self.rows = rows
         super().__init__(
-            f"{rows} rows for {relation}${partition} belong to another partition; "
-            "nothing was written. This is a bug in the statement or in a source: "
+            f"{'some' if rows is None else rows} rows for {relation}${partition} belong to another "
+            "partition; nothing was written. This is a bug in the statement or in a source: "
             "a row's date column disagrees with its timestamp.",
             sql=sql,
         )

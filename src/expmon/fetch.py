@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from expmon.catalog import fetchable
@@ -59,8 +61,14 @@ def fetch_dataframe(
     if "start" in values and "end" in values and values["end"] < values["start"]:
         raise InvalidTime(f"end {values['end']} is before start {values['start']}: swap them")
     given = [parameter for parameter in (BRANCH, START, END) if parameter.name in values]
-    rows = warehouse.query(fetch(relation, names, given), values)
+    rows = warehouse.query(fetch(relation, names, given), values, progress=_has_watcher())
     return dataframe(rows, {column.name: column.type for column in relation.columns})
+
+
+def _has_watcher() -> bool:
+    """Whether somebody sees a progress bar, and there is a library that draws one."""
+    is_watched = "ipykernel" in sys.modules or sys.stderr.isatty()
+    return is_watched and find_spec("tqdm") is not None
 
 
 def dataframe(rows: pa.Table, types: Mapping[str, str]) -> pd.DataFrame:

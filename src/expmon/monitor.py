@@ -60,17 +60,23 @@ class Monitor:
         """Let go of the warehouse."""
         self.warehouse.close()
 
-    def deploy(self) -> list[str]:
-        """Create the tables and views that are missing, and replace views that differ.
+    def deploy(self, *, dry_run: bool = False) -> list[str]:
+        """Create the tables and views that are missing, and bring up to date what differs.
+
+        On BigQuery that also lets the user-facing views read the tables, whoever asks them.
+
+        Args:
+            dry_run: change nothing.
 
         Returns:
-            What was done, a sentence each; empty if there was nothing to do.
+            The changes, each like ``create table x``; none if everything is as it should be.
 
         Raises:
-            SchemaMismatch: a table has other columns than the catalogue; nothing was changed.
+            SchemaMismatch: a table can't be changed in place; nothing was changed.
+            PermissionMissing: the credentials may not do it.
             WarehouseLocked: another process has the warehouse.
         """
-        return self.warehouse.deploy()
+        return self.warehouse.deploy(dry_run=dry_run)
 
     def plan(self, cadence: str, as_of: datetime | None = None) -> Plan:
         """What a run would write, in which order and why; nothing is run.
@@ -88,6 +94,20 @@ class Monitor:
 
         kind, moment = _cadence(cadence), _moment(as_of)
         return plan(kind, moment, state=self.warehouse.state(), settings=self.settings)
+
+    def costs(self, plan: Plan) -> tuple[int | None, ...]:
+        """How many bytes each step of a plan would read at most, by dry runs.
+
+        Clustering and caches may spare some of it. None where the engine can't tell beforehand, as
+        the embedded one.
+
+        Args:
+            plan: of `plan`.
+
+        Raises:
+            NotDeployed: there are no tables yet.
+        """
+        return tuple(self.warehouse.cost(step.write) for step in plan.steps)
 
     def run(
         self,

@@ -48,13 +48,14 @@ HELP = {
     "fetch": "DATASET SLUG, --branch TEXT, --start TIME|DATE, --end TIME|DATE, "
     "--format [table|csv|json]",
     "export": "[SLUGS]..., --dataset TEXT, --as-of TIME",
-    "deploy": "[OPTIONS]",
+    "deploy": "--dry-run",
     "run": "{live|hourly|daily}, --as-of TIME, --wait SECONDS",
     "backfill": "START END, --as-of TIME, --wait SECONDS",
-    "plan": "{live|hourly|daily}, --as-of TIME",
+    "plan": "{live|hourly|daily}, --as-of TIME, --cost",
     "status": "--as-of TIME",
     "sql": "[NAME], --out DIRECTORY",
     "datasets": "[NAME]",
+    "config": "--tables, --format [table|json]",
 }
 
 
@@ -116,7 +117,8 @@ def test_the_help_lists_every_command_and_option(run):
     text = run("--help").stdout
     commands = re.findall(r"^  (\w+)  +\S", text.partition("Commands:")[2], re.MULTILINE)
     assert commands == list(HELP)
-    for option in ("--version", "--warehouse URL", "--store DIR", "--config FILE", "-v, --verbose"):
+    options = ("--version", "--warehouse URL", "--store DIR", "--config FILE", "--set KEY=VALUE")
+    for option in (*options, "-v, --verbose"):
         assert option in text
     assert "EXPMON_WAREHOUSE" in text
     assert "EXPMON_STORE" in text
@@ -130,10 +132,18 @@ def test_the_version_is_printed(run):
 def test_deploy_says_what_it_created_and_then_that_there_is_nothing_to_do(run):
     lines = run("deploy").stdout.splitlines()
     assert len(lines) == 40
-    assert "created table telemetry_derived.experiment_enrollment_overall_v1" in lines
-    assert "created view telemetry.experiment_enrollment_overall" in lines
+    assert "create table telemetry_derived.experiment_enrollment_overall_v1" in lines
+    assert "create view telemetry.experiment_enrollment_overall" in lines
     assert lines[-1] == "39 changes"
     assert run("deploy").stdout == "nothing to do: everything is there\n"
+
+
+def test_a_dry_run_of_deploy_lists_the_changes_and_makes_none(run, tmp_path):
+    dry = run("deploy", "--dry-run").stdout.splitlines()
+    assert dry[-1] == "39 changes, not made"
+    assert list(tmp_path.rglob("*.duckdb*")) == []
+    assert run("deploy").stdout.splitlines()[:-1] == dry[:-1]
+    assert run("deploy", "--dry-run").stdout == "nothing to do: everything is there\n"
 
 
 def test_ingest_says_what_was_loaded_and_of_which_days(empty, tmp_path):

@@ -169,7 +169,7 @@ WITH experiments AS (
 SELECT
   dataset,
   experiment,
-  ARRAY_AGG(STRUCT(point AS time, branch, value) ORDER BY point DESC, branch) AS points
+  ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
 FROM points
 WHERE
   point <= @as_of

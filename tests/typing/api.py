@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, assert_type
 
 import pandas as pd
+from google.auth.credentials import AnonymousCredentials
 
 import expmon
 from expmon.errors import (
@@ -45,6 +46,14 @@ assert_type(expmon.connect(), expmon.Monitor)
 assert_type(expmon.connect("duckdb://a.duckdb", store="exports/"), expmon.Monitor)
 assert_type(expmon.connect("duckdb://a.duckdb", Path("exports")), expmon.Monitor)
 assert_type(expmon.connect(file=Path("expmon.toml")), expmon.Monitor)
+assert_type(
+    expmon.connect(
+        "bigquery://p", "gs://b/p", credentials=AnonymousCredentials(), settings={"project": "p"}
+    ),
+    expmon.Monitor,
+)
+expmon.connect("bigquery://p", credentials="token")  # type: ignore[arg-type]
+expmon.connect(settings={"bigquery.parallel_jobs": 3, "tables": {"a.b": "c.d"}})
 expmon.connect(Path("a.duckdb"))  # type: ignore[arg-type]
 expmon.connect("duckdb://a.duckdb", "exports", Path("expmon.toml"))  # type: ignore[call-arg]
 
@@ -58,6 +67,7 @@ assert_type(expmon.fetch_dataframe("experiment_enrollment_overall", "exp"), pd.D
 assert_type(expmon.export_experiment("exp"), Export)
 assert_type(expmon.export_experiment("exp", ["experiment_enrollment_overall"], NOW), Export)
 assert_type(expmon.__version__, str)
+assert_type(expmon.sql("experiment_enrollment_overall", settings={"project": "p"}), str)
 expmon.sql()  # type: ignore[call-arg]
 expmon.sql(3)  # type: ignore[arg-type]
 

@@ -74,7 +74,8 @@ def select(text, relation):
 
 def write(warehouse, relation, partition, text, *, as_of=NOW):
     statement = select(text, relation)
-    return warehouse.write(Write(relation, partition, statement, {}, as_of))
+    (entry,) = warehouse.write([Write(relation, partition, statement, {}, as_of)])
+    return entry
 
 
 def clients(day, *counts):
@@ -129,7 +130,7 @@ def test_a_view_that_differs_is_replaced_and_nothing_else(warehouse, warehouse_f
     view = "telemetry.experiment_enrollment_overall"
     with by_hand(warehouse_file) as connection:
         connection.execute(f"CREATE OR REPLACE VIEW {view} AS SELECT 1 AS x")
-    assert warehouse.deploy() == [f"replaced view {view}"]
+    assert warehouse.deploy() == [f"replace view {view}"]
     warehouse.close()
     assert everything(warehouse_file) == before
 
@@ -139,8 +140,8 @@ def test_what_is_missing_is_made_again_beside_the_rest(warehouse, warehouse_file
         connection.execute("DROP TABLE telemetry_derived.expmon_lease_v1")
         connection.execute("DROP VIEW telemetry.experiment_cumulative_ad_clicks")
     assert sorted(warehouse.deploy()) == [
-        "created table telemetry_derived.expmon_lease_v1",
-        "created view telemetry.experiment_cumulative_ad_clicks",
+        "create table telemetry_derived.expmon_lease_v1",
+        "create view telemetry.experiment_cumulative_ad_clicks",
     ]
 
 

@@ -54,11 +54,16 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Partitioning:
-    """By which column a table is partitioned, how wide, and after how many days it expires."""
+    """By which column a table is partitioned, how wide, and after how many days it expires.
+
+    Attributes:
+        require_filter: whether BigQuery refuses queries that name no partition.
+    """
 
     column: str
     unit: Unit = Unit.DAY
     expiration_days: int | None = None
+    require_filter: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,26 +208,55 @@ class TableName:
     dataset: str
     table: str
 
+    def __str__(self) -> str:
+        return f"{self.project}.{self.dataset}.{self.table}"
+
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Projects and renamed tables; Mozilla's names where nothing else is configured.
+    """Projects, and renamed datasets and tables; Mozilla's names where nothing is configured.
 
     Attributes:
+        datasets: from a dataset's name in the catalogue to its real one.
         renamed: from a relation's name in the catalogue to ``dataset.table``, or
-            ``project.dataset.table``.
+            ``project.dataset.table``; it wins over ``datasets``.
+        physical: from a source's name to the table behind it, written as in ``renamed``, where the
+            source is a view.
     """
 
     data: str = "moz-fx-data-shared-prod"
     views: str = "mozdata"
     experiments: str = "moz-fx-data-experiments"
+    datasets: Mapping[str, str] = field(default_factory=dict, hash=False)
     renamed: Mapping[str, str] = field(default_factory=dict, hash=False)
+    physical: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __hash__(self) -> int:
-        return hash((self.data, self.views, self.experiments, *sorted(self.renamed.items())))
+        maps = (self.datasets, self.renamed, self.physical)
+        items = (item for entries in maps for item in sorted(entries.items()))
+        return hash((self.data, self.views, self.experiments, *items))
+
+    @property
+    def is_one_project(self) -> bool:
+        """Whether everything lies in one project: that of people who run it on their own."""
+        return self.data == self.views == self.experiments
 
     def of(self, relation: Relation) -> TableName:
         """Where the relation lies."""
+        return self._place(relation, self.renamed.get(relation.name))
+
+    def behind(self, source: Relation) -> TableName:
+        """The table with a source's rows: the source itself, unless it is a view."""
+        place = self.physical.get(source.name)
+        if place is None and source.name not in self.renamed and source.physical is not None:
+            dataset, table = source.physical.split(".")
+            place = f"{self.datasets.get(dataset, dataset)}.{table}"
+        return self.of(source) if place is None else self._place(source, place)
+
+    def _place(self, relation: Relation, place: str | None) -> TableName:
         project: str = getattr(self, relation.project.value)
-        parts = self.renamed.get(relation.name, relation.name).split(".")
+        if place is None:
+            dataset = self.datasets.get(relation.dataset, relation.dataset)
+            return TableName(project, dataset, relation.table)
+        parts = place.split(".")
         return TableName(*parts) if len(parts) == 3 else TableName(project, *parts)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from expmon import __version__
+from expmon.cli import config as configuration
 from expmon.cli import data, demo, runs, statements
 from expmon.cli.common import Group, Options
 
@@ -19,13 +20,22 @@ __all__ = ["main"]
 @click.option(
     "--warehouse",
     metavar="URL",
-    help="Where the tables are, for instance duckdb://monitoring.duckdb.",
+    help="Where the tables are: duckdb://monitoring.duckdb or bigquery://project, for instance.",
 )
-@click.option("--store", metavar="DIR", help="Where exported files go.")
+@click.option(
+    "--store", metavar="DIR", help="Where exported files go: a directory or gs://bucket/prefix."
+)
 @click.option(
     "--config",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A configuration file instead of ./expmon.toml.",
+)
+@click.option(
+    "--set",
+    "pairs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting by its key in the file, like bigquery.location=US; may be given several times.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log every step.")
 @click.pass_context
@@ -34,18 +44,30 @@ def main(
     warehouse: str | None,
     store: str | None,
     config: Path | None,
+    pairs: tuple[str, ...],
     verbose: bool,  # noqa: FBT001 - click gives a flag by its name
 ) -> None:
     """Watch browser experiments while they run.
 
-    The warehouse and the store come from the options, else from EXPMON_WAREHOUSE and EXPMON_STORE,
-    else from expmon.toml. Start with: expmon demo
+    The warehouse, the store and all other settings come from the options, else from the
+    environment, like EXPMON_WAREHOUSE and EXPMON_STORE, else from expmon.toml: `expmon config`
+    shows them. Start with: expmon demo
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("expmon").setLevel(logging.INFO if verbose else logging.WARNING)
-    context.obj = Options(warehouse, store, config)
+    context.obj = Options(warehouse, store, config, _settings(pairs))
 
 
-for module in (demo, data, runs, statements):
+def _settings(pairs: tuple[str, ...]) -> dict[str, object]:
+    settings: dict[str, object] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator:
+            raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--set")
+        settings[key.strip()] = value
+    return settings
+
+
+for module in (demo, data, runs, statements, configuration):
     for command in module.COMMANDS:
         main.add_command(command)

@@ -13,7 +13,7 @@ import click
 from expmon.errors import ConfigError, ExpmonError, InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -34,13 +34,15 @@ class Options:
     warehouse: str | None
     store: str | None
     config: Path | None
+    settings: Mapping[str, object]
 
     @contextlib.contextmanager
     def monitor(self) -> Iterator[Monitor]:
         """The monitor that they describe, closed at the end."""
         from expmon.connection import connect
 
-        with connect(self.warehouse, self.store, file=self.config) as monitor:
+        connected = connect(self.warehouse, self.store, file=self.config, settings=self.settings)
+        with connected as monitor:
             yield monitor
 
 

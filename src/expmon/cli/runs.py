@@ -20,14 +20,18 @@ _cadence = click.argument("cadence", type=click.Choice(["live", "hourly", "daily
 
 
 @click.command()
+@click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
 @click.pass_obj
-def deploy(options: Options) -> None:
-    """Create the tables and views that are missing, and replace views that differ."""
+def deploy(options: Options, dry_run: bool) -> None:  # noqa: FBT001 - click gives it by its name
+    """Create the tables and views that are missing, and bring up to date what differs."""
     with options.monitor() as monitor:
-        done = monitor.deploy()
-    for sentence in done:
-        click.echo(sentence)
-    click.echo(counted(len(done), "change") if done else "nothing to do: everything is there")
+        changes = monitor.deploy(dry_run=dry_run)
+    for change in changes:
+        click.echo(change)
+    if not changes:
+        click.echo("nothing to do: everything is there")
+    else:
+        click.echo(counted(len(changes), "change") + (", not made" if dry_run else ""))
 
 
 @click.command()
@@ -59,15 +63,34 @@ def backfill(options: Options, start: date, end: date, as_of: datetime | None, w
 @click.command()
 @_cadence
 @as_of
+@click.option("--cost", is_flag=True, help="How many bytes each step would read at most.")
 @click.pass_obj
-def plan(options: Options, cadence: str, as_of: datetime | None) -> None:
+def plan(
+    options: Options,
+    cadence: str,
+    as_of: datetime | None,
+    cost: bool,  # noqa: FBT001 - click gives it by its name
+) -> None:
     """Print what a run would write and why, without running it."""
     with options.monitor() as monitor:
         planned = monitor.plan(cadence, as_of)
+        costs = monitor.costs(planned) if cost else ()
+    columns = ["destination", "disposition", "because"]
     rows = [(s.destination, s.write_disposition, s.reason) for s in planned.steps]
-    if rows:
-        print_table(("destination", "disposition", "because"), rows)
+    if rows and cost:
+        print_table(
+            (*columns[:2], "bytes at most", "because"),
+            [(*r[:2], c, r[2]) for r, c in zip(rows, costs, strict=True)],
+        )
+    elif rows:
+        print_table(columns, rows)
     _notes(planned)
+    if None in costs:
+        click.echo("an embedded warehouse can't tell what a step will read")
+    elif cost:
+        click.echo(
+            f"{sum(c or 0 for c in costs):,} bytes at most; clustering and caches may spare some"
+        )
     moment = planned.as_of.isoformat(timespec="seconds")
     click.echo(f"{counted(len(rows), 'step')} as of {moment}")
 
@@ -105,6 +128,14 @@ def _report(done: Run) -> None:
             count, total = rows.get(step.relation.name, (0, 0))
             rows[step.relation.name] = (count + 1, total + written.rows)
         print_table(("written", "partitions", "rows"), [(name, *n) for name, n in rows.items()])
+    elif any(written.bytes_read is not None for _, written in steps):
+        print_table(
+            ("written", "rows", "bytes read", "slot time", "because"),
+            [
+                (step.destination, w.rows, w.bytes_read, _seconds(w.slot_time), step.reason)
+                for step, w in steps
+            ],
+        )
     elif steps:
         print_table(
             ("written", "rows", "because"),
@@ -112,6 +143,10 @@ def _report(done: Run) -> None:
         )
     _notes(done.plan)
     click.echo(f"{counted(len(steps), 'partition')} or tables written")
+
+
+def _seconds(length: timedelta | None) -> str:
+    return "" if length is None else f"{length.total_seconds():.1f} s"
 
 
 def _notes(planned: Plan) -> None:

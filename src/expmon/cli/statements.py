@@ -28,11 +28,11 @@ def sql(options: Options, name: str | None, out: Path | None) -> None:
     if (name is None) == (out is None):
         raise click.UsageError("give either the NAME of one statement, or --out DIR for all")
     if name is not None:
-        click.echo(api.sql(name, file=options.config), nl=False)
+        click.echo(api.sql(name, file=options.config, settings=options.settings), nl=False)
         return
     if out is None:  # which of the two is given has been settled above
         return
-    written = api.statements(file=options.config)
+    written = api.statements(file=options.config, settings=options.settings)
     try:
         out.mkdir(parents=True, exist_ok=True)
         for statement, text in written.items():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from expmon.statements import materialization
+from expmon.warehouse.protocol import Write
 from expmon.windows import DAY, WINDOW, Partition, latest_window
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ class Step:
         """``dataset.table$partition``, with the catalogue's names."""
         suffix = f"${self.partition.id}" if self.partition.id else ""
         return f"{self.relation.name}{suffix}"
+
+    @property
+    def write(self) -> Write:
+        """What the warehouse is asked for."""
+        return Write(self.relation, self.partition, self.statement, self.parameters, self.as_of)
 
 
 @dataclass(frozen=True, slots=True)

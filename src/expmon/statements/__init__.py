@@ -13,14 +13,22 @@ from expmon.catalog.population import ACTIVE_CLIENTS
 from expmon.catalog.sources import EVENTS_LIVE
 from expmon.errors import InvalidInput
 from expmon.statements import counting, tiers
-from expmon.statements.build import select, table
+from expmon.statements.build import select, table, tables_of
 from expmon.statements.derived import derived
 from expmon.statements.render import document, render
 
 if TYPE_CHECKING:
     from expmon.catalog.model import Names
 
-__all__ = ["create_view", "document", "materialization", "render", "statements", "view"]
+__all__ = [
+    "create_view",
+    "document",
+    "materialization",
+    "render",
+    "statements",
+    "tables_of",
+    "view",
+]
 
 DAY = Parameter("day", "DATE")
 LATEST_WINDOW = Parameter("latest_window", "TIMESTAMP")

@@ -30,6 +30,17 @@ def table(relation: Relation, names: Names) -> exp.Table:
     )
 
 
+def tables_of(tree: exp.Expr) -> list[str]:
+    """The full names of the tables and views that a statement names, each once."""
+    steps = {step.alias for step in tree.find_all(exp.CTE)}
+    names = [
+        ".".join(part.name for part in found.parts)
+        for found in tree.find_all(exp.Table)
+        if found.name not in steps or found.db
+    ]
+    return [n for n in dict.fromkeys(names) if "INFORMATION_SCHEMA" not in n]
+
+
 def expression(text: str) -> exp.Expr:
     """An expression of BigQuery's dialect."""
     return sqlglot.parse_one(text, dialect=DIALECT)

@@ -145,7 +145,8 @@ def export_series(names: Names, datasets: Sequence[Dataset]) -> Statement:
     series = select(
         "dataset",
         "experiment",
-        "ARRAY_AGG(STRUCT(point AS time, branch, value) ORDER BY point DESC, branch) AS points",
+        "ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) "
+        "ORDER BY point DESC, branch) AS points",
     ).from_("points")
     series = where(series, "point <= @as_of").group_by("dataset", "experiment")
     series = noted(series, "half hours that are not over are left out: no chart ends in a dip")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import threading
 import uuid
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expmon.catalog import RELATIONS
@@ -22,8 +24,7 @@ from expmon.warehouse.translation import duckdb_sql, duckdb_type
 from expmon.windows import DAY, HOUR, Partition, floor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -49,11 +50,16 @@ class DuckDBWarehouse:
         self.names = names or Names()
         self._file = DuckDBFile(path)
 
-    def deploy(self) -> list[str]:
+    def deploy(self, *, dry_run: bool = False) -> list[str]:
         """Create the file, tables, views and sources; see `Warehouse.deploy`."""
+        if dry_run and not self._file.path.exists():
+            with tempfile.TemporaryDirectory() as directory:
+                elsewhere = DuckDBWarehouse(Path(directory) / "monitoring.duckdb", self.names)
+                with contextlib.closing(elsewhere):
+                    return elsewhere.deploy()
         self._file.create()
-        with self._file.transaction():
-            return [sentence for r in RELATIONS.values() for sentence in self._deploy(r)]
+        with self._file.transaction(undo=dry_run):
+            return [change for r in RELATIONS.values() for change in self._deploy(r)]
 
     def state(self) -> State:
         """What is remembered, and which days the tables and sources have."""
@@ -86,32 +92,21 @@ class DuckDBWarehouse:
         }
         return State(written, sources, firsts)
 
-    def query(self, statement: Statement, parameters: Mapping[str, Any]) -> pa.Table:
-        """The rows of the statement."""
+    def query(
+        self, statement: Statement, parameters: Mapping[str, Any], *, progress: bool = False
+    ) -> pa.Table:
+        """The rows of the statement, too soon to show progress."""
+        del progress
         return self._file.arrow(duckdb_sql(statement), parameters, name=statement.name)
 
-    def write(self, write: Write) -> Written:
-        """Replace the partition and remember it, in one transaction."""
-        relation, sql = write.relation, duckdb_sql(write.statement)
-        columns, target = _quoted(relation.column_names), self._name(relation)
-        belongs, bounds = _partition_filter(write)
-        with self._file.transaction():
-            started_at = self._now()
-            self._file.execute(
-                f"CREATE OR REPLACE TEMP TABLE step AS {sql}", write.parameters, name=relation.name
-            )
-            rows, strangers = self._file.row(
-                f"SELECT COUNT(*), COUNT_IF(({belongs}) IS NOT TRUE) FROM step", bounds
-            )
-            if strangers:
-                raise PartitionViolation(relation.name, write.partition.id, strangers, sql=sql)
-            self._file.execute(f"DELETE FROM {target} WHERE {belongs}", bounds, name=relation.name)
-            self._file.execute(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM step")
-            modified_at = max(datetime.now(UTC), started_at + _TICK)
-            entry = Written(started_at, modified_at, write.as_of, rows)
-            self._remember(relation, {write.partition: entry})
-            self._expire(relation, write.as_of)
-        return entry
+    def write(self, writes: Iterable[Write]) -> Iterator[Written]:
+        """Replace the partitions one after the other."""
+        return map(self._write, writes)
+
+    def cost(self, write: Write) -> int | None:
+        """Nothing is known before a statement runs."""
+        del write
+        return None
 
     def load(
         self, relation: Relation, rows: Sequence[Mapping[str, Any]], *, key: str | None = None
@@ -160,6 +155,29 @@ class DuckDBWarehouse:
 
     # What the methods above are made of
 
+    def _write(self, write: Write) -> Written:
+        """Replace the partition and remember it, in one transaction."""
+        relation, sql = write.relation, duckdb_sql(write.statement)
+        columns, target = _quoted(relation.column_names), self._name(relation)
+        belongs, bounds = _partition_filter(write)
+        with self._file.transaction():
+            started_at = self._now()
+            self._file.execute(
+                f"CREATE OR REPLACE TEMP TABLE step AS {sql}", write.parameters, name=relation.name
+            )
+            rows, strangers = self._file.row(
+                f"SELECT COUNT(*), COUNT_IF(({belongs}) IS NOT TRUE) FROM step", bounds
+            )
+            if strangers:
+                raise PartitionViolation(relation.name, write.partition.id, strangers, sql=sql)
+            self._file.execute(f"DELETE FROM {target} WHERE {belongs}", bounds, name=relation.name)
+            self._file.execute(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM step")
+            modified_at = max(datetime.now(UTC), started_at + _TICK)
+            entry = Written(started_at, modified_at, write.as_of, rows)
+            self._remember(relation, {write.partition: entry})
+            self._expire(relation, write.as_of)
+        return entry
+
     def _deploy(self, relation: Relation) -> Iterator[str]:
         self._file.execute(f'CREATE SCHEMA IF NOT EXISTS "{self.names.of(relation).dataset}"')
         is_table = relation.kind is Kind.TABLE or relation in {*_LOADED, EXPERIMENTS}
@@ -171,7 +189,7 @@ class DuckDBWarehouse:
             yield from self._deploy_view(relation, Statement(relation.name, tree))
         elif not present:
             self._file.execute(f"CREATE TABLE {self._name(relation)} ({_ddl(relation)})")
-            yield f"created table {relation.name}"
+            yield f"create table {relation.name}"
         else:
             self._file.execute(f"CREATE OR REPLACE TEMP TABLE wanted ({_ddl(relation)})")
             wanted = self._described("wanted")
@@ -185,7 +203,7 @@ class DuckDBWarehouse:
             name=relation.name,
         )
         if before != self._view_sql(relation):
-            yield f"{'replaced' if before else 'created'} view {relation.name}"
+            yield f"{'replace' if before else 'create'} view {relation.name}"
 
     def _view_sql(self, relation: Relation) -> str | None:
         place = self.names.of(relation)

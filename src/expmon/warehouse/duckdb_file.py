@@ -81,8 +81,8 @@ class DuckDBFile:
                 connection.unregister("batch")
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing; other threads wait."""
+    def transaction(self, *, undo: bool = False) -> Iterator[None]:
+        """All or nothing, or just to see what would happen; other threads wait."""
         with self._guard:
             self.execute("BEGIN")
             try:
@@ -90,7 +90,7 @@ class DuckDBFile:
             except BaseException:
                 self.execute("ROLLBACK")
                 raise
-            self.execute("COMMIT")
+            self.execute("ROLLBACK" if undo else "COMMIT")
 
     def opened(self, wait: timedelta = NO_WAIT) -> duckdb.DuckDBPyConnection:
         """The connection; the file is opened if it isn't yet.

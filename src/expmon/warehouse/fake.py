@@ -11,7 +11,7 @@ from expmon.errors import WarehouseError, WarehouseLocked
 from expmon.warehouse.protocol import SourceState, State, Write, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -42,8 +42,9 @@ class FakeWarehouse:
     is_leased: bool = False
     clock: datetime = datetime(2021, 1, 1, tzinfo=UTC)
 
-    def deploy(self) -> list[str]:
+    def deploy(self, *, dry_run: bool = False) -> list[str]:
         """Nothing to do."""
+        del dry_run
         return []
 
     def state(self) -> State:
@@ -55,21 +56,23 @@ class FakeWarehouse:
         written = {name: dict(entries) for name, entries in self.written.items()}
         return State(written, sources)
 
-    def query(self, statement: Statement, parameters: Mapping[str, Any]) -> pa.Table:
+    def query(
+        self, statement: Statement, parameters: Mapping[str, Any], *, progress: bool = False
+    ) -> pa.Table:
         """The rows prepared for the statement."""
+        del progress
         self.queries.append((statement.name, parameters))
         if statement.name not in self.answers:
             raise WarehouseError(f"no answer to {statement.name} has been prepared")
         return self.answers[statement.name]
 
-    def write(self, write: Write) -> Written:
-        """Remember the write; it has no rows."""
-        if len(self.writes) == self.fails_at:
-            raise WarehouseError(f"the write of {write.relation.name} was to fail")
-        self.writes.append(write)
-        entry = Written(self._tick(), self._tick(), write.as_of, 0)
-        self.written.setdefault(write.relation.name, {})[write.partition] = entry
-        return entry
+    def write(self, writes: Iterable[Write]) -> Iterator[Written]:
+        """Remember the writes; they have no rows."""
+        return map(self._write, writes)
+
+    def cost(self, write: Write) -> int | None:
+        """As dear as the name is long."""
+        return len(write.relation.name)
 
     def load(
         self, relation: Relation, rows: Sequence[Mapping[str, Any]], *, key: str | None = None
@@ -90,6 +93,14 @@ class FakeWarehouse:
 
     def close(self) -> None:
         """Nothing to do."""
+
+    def _write(self, write: Write) -> Written:
+        if len(self.writes) == self.fails_at:
+            raise WarehouseError(f"the write of {write.relation.name} was to fail")
+        self.writes.append(write)
+        entry = Written(self._tick(), self._tick(), write.as_of, 0)
+        self.written.setdefault(write.relation.name, {})[write.partition] = entry
+        return entry
 
     def _tick(self) -> datetime:
         self.clock += timedelta(seconds=1)

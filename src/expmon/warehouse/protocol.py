@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import date, datetime, timedelta
 
@@ -25,12 +25,18 @@ class Written:
         modified_at: when the partition was replaced.
         as_of: up to when the job looked at the data.
         rows: how many rows were written; none is an answer, too.
+        job_id: the engine's name of the job; empty where it has none, or of what is remembered.
+        bytes_read: how many bytes the job read; None where the engine doesn't tell.
+        slot_time: the computing time that was billed; None as above.
     """
 
     started_at: datetime
     modified_at: datetime
     as_of: datetime
     rows: int
+    job_id: str = ""
+    bytes_read: int | None = None
+    slot_time: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +98,14 @@ class Warehouse(Protocol):
     where another process or run has it, `WarehouseError` for anything else.
     """
 
-    def deploy(self) -> list[str]:
-        """Create what is missing and replace views that differ.
+    def deploy(self, *, dry_run: bool = False) -> list[str]:
+        """Create what is missing and replace what differs.
+
+        Args:
+            dry_run: change nothing.
 
         Returns:
-            What was done, a sentence each; empty if there was nothing to do.
+            The changes, each like ``create table x``; none if everything is as it should be.
 
         Raises:
             SchemaMismatch: a table has other columns than the catalogue; nothing was changed.
@@ -107,16 +116,34 @@ class Warehouse(Protocol):
         """What has been written, and what the sources have."""
         ...
 
-    def query(self, statement: Statement, parameters: Mapping[str, Any]) -> pa.Table:
-        """The rows of a query."""
+    def query(
+        self, statement: Statement, parameters: Mapping[str, Any], *, progress: bool = False
+    ) -> pa.Table:
+        """The rows of a query.
+
+        Args:
+            statement: what to ask.
+            parameters: its values.
+            progress: show how far it is, where the engine and the surroundings can.
+        """
         ...
 
-    def write(self, write: Write) -> Written:
-        """Replace a partition, whole or not at all, and remember it.
+    def write(self, writes: Iterable[Write]) -> Iterator[Written]:
+        """Replace partitions, each whole or not at all, and remember them.
+
+        None of them reads what another one writes, so they may go on at the same time. If one
+        fails, those that were written are remembered all the same.
+
+        Returns:
+            What was written, in the order of the writes, which go on as this is read.
 
         Raises:
-            PartitionViolation: the statement gave rows of another partition; nothing was written.
+            PartitionViolation: a statement gave rows of another partition, which wasn't written.
         """
+        ...
+
+    def cost(self, write: Write) -> int | None:
+        """How many bytes a write would read at most; None where the engine can't tell."""
         ...
 
     def load(

@@ -1,0 +1,332 @@
+"""BigQuery: datasets are datasets, a step is a job that replaces one partition."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from expmon.catalog.bookkeeping import LEASE, PARTITIONS
+from expmon.catalog.sources import EXPERIMENTS
+from expmon.errors import NotDeployed, PartitionViolation, WarehouseError, WarehouseLocked
+from expmon.statements import bookkeeping
+from expmon.warehouse.bigquery_deploy import Deployment
+from expmon.warehouse.bigquery_errors import translated
+from expmon.warehouse.bigquery_jobs import Done, Jobs
+from expmon.warehouse.bigquery_state import sources, state, tables
+from expmon.warehouse.protocol import State, Write, Written
+from expmon.windows import DAY, HOUR, Partition, floor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+    from google.auth.credentials import Credentials
+    from google.cloud import bigquery, bigquery_storage
+
+    from expmon.catalog.model import Names, Relation, Statement
+    from expmon.warehouse.bigquery_settings import BigQuerySettings
+
+STORAGE_EMULATOR = "BIGQUERY_STORAGE_EMULATOR_HOST"
+"""``host:port`` of a Storage Read API without encryption, for tests."""
+_LEASE_PAUSE = 1.0
+_MARGIN = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """A run's hold on the tables, and until when by this machine's monotonic clock."""
+
+    run_id: str
+    until: float
+
+
+class BigQueryWarehouse:
+    """A warehouse on BigQuery. Its client is made with the first use.
+
+    Args:
+        settings: where jobs run, and their limits.
+        names: where the tables lie.
+        credentials: gives the credentials when they are needed.
+    """
+
+    def __init__(
+        self,
+        settings: BigQuerySettings,
+        names: Names,
+        credentials: Callable[[], Credentials],
+    ) -> None:
+        self.settings = settings
+        self.names = names
+        self._credentials = credentials
+        self._lease: _Lease | None = None
+        self._may_read_storage = True
+
+    def deploy(self, *, dry_run: bool = False) -> list[str]:
+        """Create or update datasets, tables, views and access; see `Warehouse.deploy`."""
+        deployment = Deployment(self._client, self.settings, self.names)
+        changes = deployment.run(dry_run=dry_run)
+        if not dry_run:
+            self._jobs.run(bookkeeping.lease_row(self.names), {})
+        return changes
+
+    def state(self) -> State:
+        """What is remembered, as far as it agrees with what is there; one query."""
+        places = [*map(self.names.of, tables()), *sources(self.names).values()]
+        rows = self.query(bookkeeping.partitions(self.names, places), {}).to_pylist()
+        return state(rows, self.names)
+
+    def query(
+        self, statement: Statement, parameters: Mapping[str, Any], *, progress: bool = False
+    ) -> pa.Table:
+        """The rows of the statement, through the Storage Read API where that is allowed."""
+        return self._rows(self._jobs.run(statement, parameters), progress=progress)
+
+    def write(self, writes: Iterable[Write]) -> Iterator[Written]:
+        """Replace the partitions at the same time, and then remember them in one statement."""
+        writes = list(writes)
+        self._hold_lease()
+        workers = min(self.settings.parallel_jobs, len(writes)) or 1
+        with ThreadPoolExecutor(workers, thread_name_prefix="expmon-job") as pool:
+            jobs = [pool.submit(self._write, write) for write in writes]
+        done = [None if job.exception() else job.result() for job in jobs]
+        self._remember([(w, d) for w, d in zip(writes, done, strict=True) if d is not None])
+        for job in jobs:
+            yield job.result()
+
+    def cost(self, write: Write) -> int | None:
+        """How many bytes the step would read at most: clustering and caches may spare some."""
+        return self._jobs.bytes_of(write.statement, write.parameters)
+
+    def load(
+        self, relation: Relation, rows: Sequence[Mapping[str, Any]], *, key: str | None = None
+    ) -> None:
+        """Put experiments in the place of those with the same key.
+
+        Raises:
+            WarehouseError: for other sources; on BigQuery they are ingestion's.
+        """
+        if relation != EXPERIMENTS or key is None:
+            raise WarehouseError(
+                f"{relation.name} is not loaded by expmon on BigQuery: telemetry's own ingestion "
+                "writes it. Load pings into an embedded warehouse (duckdb://...)."
+            )
+        statement = bookkeeping.replace_rows(relation, self.names, key=key)
+        values = {"fresh": rows, "keys": [row[key] for row in rows]}
+        self._jobs.run(statement, values)
+
+    @contextlib.contextmanager
+    def lease(self, wait: timedelta) -> Iterator[None]:
+        """Keep other runs out, wherever they run; see `Warehouse.lease`."""
+        run_id = uuid.uuid4().hex
+        deadline = time.monotonic() + wait.total_seconds()
+        while (lease := self._taken(run_id)) is None:
+            if time.monotonic() >= deadline:
+                raise WarehouseLocked(self._held_by())
+            time.sleep(_LEASE_PAUSE)
+        self._lease = lease
+        try:
+            yield
+        finally:
+            self._lease = None
+            self._jobs.run(bookkeeping.give_lease_back(self.names), {"run_id": run_id})
+
+    def close(self) -> None:
+        """Close the connections."""
+        for name in ("_client", "_storage"):
+            client = self.__dict__.pop(name, None)
+            if name == "_client" and client is not None:
+                client.close()
+            elif client is not None:
+                client.transport.close()
+        self.__dict__.pop("_jobs", None)
+
+    # What the methods above are made of
+
+    def _write(self, write: Write) -> Written:
+        """The job that replaces the partition; it is not remembered yet."""
+        relation = write.relation
+        destination = f"{relation.table}-{write.partition.id or 'whole'}"
+        run_id = self._lease.run_id if self._lease else uuid.uuid4().hex
+        cadence = relation.cadence.value if relation.cadence else ""
+        try:
+            done = self._jobs.run(
+                write.statement,
+                write.parameters,
+                job_id=f"expmon-{destination}-{run_id}",
+                labels={"dataset": relation.table, "cadence": cadence},
+                options=self._options(write),
+            )
+        except WarehouseError as error:
+            if _is_violation(error) and write.partition.id:
+                raise PartitionViolation(
+                    relation.name, write.partition.id, sql=error.sql or ""
+                ) from error
+            raise
+        job = done.job
+        slots = job.slot_millis
+        return Written(
+            started_at=job.created.astimezone(UTC),
+            modified_at=job.ended.astimezone(UTC),
+            as_of=write.as_of,
+            rows=done.rows.total_rows or 0,
+            job_id=job.job_id,
+            bytes_read=job.total_bytes_processed,
+            slot_time=None if slots is None else timedelta(milliseconds=slots),
+        )
+
+    def _options(self, write: Write) -> dict[str, Any]:
+        """Where a write goes, and how: its partition, or the whole table under its own schema."""
+        from google.cloud import bigquery
+
+        place = self.names.of(write.relation)
+        dataset = bigquery.DatasetReference(place.project, place.dataset)
+        partition = write.partition.id
+        return {
+            "destination": dataset.table(
+                f"{place.table}${partition}" if partition else place.table
+            ),
+            "create_disposition": bigquery.CreateDisposition.CREATE_NEVER,
+            # Of a whole table, WRITE_TRUNCATE would replace the schema and its descriptions, too.
+            "write_disposition": bigquery.WriteDisposition.WRITE_TRUNCATE
+            if partition
+            else bigquery.WriteDisposition.WRITE_TRUNCATE_DATA,
+        }
+
+    def _remember(self, done: Sequence[tuple[Write, Written]]) -> None:
+        if not done:
+            return
+        places = {write.relation.name: self.names.of(write.relation) for write, _ in done}
+        written = [
+            {
+                "place": str(places[write.relation.name]),
+                "relation": write.relation.name,
+                "partition": write.partition.id,
+                "job_id": entry.job_id,
+                "as_of": entry.as_of,
+                "started_at": entry.started_at,
+                "ended_at": entry.modified_at,
+                "rows": entry.rows,
+                "bytes": entry.bytes_read,
+            }
+            for write, entry in done
+        ]
+        expiring = {
+            relation.name: relation.partitioning.expiration_days
+            for relation in tables()
+            if relation.partitioning and relation.partitioning.expiration_days
+        }
+        kept = max(expiring.values()) * DAY
+        oldest = floor(min(write.as_of for write, _ in done) - kept, HOUR)
+        values = {
+            "written": written,
+            "expiring": list(expiring),
+            "oldest": Partition.of_hour(oldest).id,
+        }
+        self._jobs.run(bookkeeping.remember(self.names, places.values()), values)
+
+    def _rows(self, done: Done, *, progress: bool) -> pa.Table:
+        from google.api_core.exceptions import PermissionDenied
+
+        bar = "tqdm" if progress else None
+        rows, sql = done.rows, done.job.query
+        with translated(done.job.job_id or "the query", sql=sql), warnings.catch_warnings():
+            # Google's client still calls what its other package will take away one day.
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
+            if self._may_read_storage and self._storage is not None:
+                try:
+                    return rows.to_arrow(progress_bar_type=bar, bqstorage_client=self._storage)
+                except PermissionDenied:
+                    self._may_read_storage = False
+                    warnings.warn(
+                        "rows are fetched over BigQuery's REST API, which is slow: for the Storage "
+                        "Read API the role roles/bigquery.readSessionUser on "
+                        f"{self.settings.project} is missing",
+                        stacklevel=2,
+                    )
+                    rows = done.job.result(job_retry=None)
+            return rows.to_arrow(progress_bar_type=bar, create_bqstorage_client=False)
+
+    def _hold_lease(self) -> None:
+        """Make sure that the lease outlasts the jobs of a level."""
+        if self._lease is None:  # a write without a run
+            return
+        needed = (2 * self.settings.job_timeout).total_seconds()
+        if time.monotonic() + needed > self._lease.until:
+            lease = self._taken(self._lease.run_id)
+            if lease is None:
+                raise WarehouseLocked(self._held_by())
+            self._lease = lease
+
+    def _taken(self, run_id: str) -> _Lease | None:
+        """The lease, for as long as two jobs may take; None if another run has it."""
+        length = 2 * self.settings.job_timeout + _MARGIN
+        began = time.monotonic()
+        values = {"run_id": run_id, "seconds": int(length.total_seconds())}
+        done = self._jobs.run(bookkeeping.take_lease(self.names), values)
+        if not done.job.num_dml_affected_rows:
+            return None
+        return _Lease(run_id, began + length.total_seconds())
+
+    def _held_by(self) -> str:
+        rows = self.query(bookkeeping.lease_holder(self.names), {}).to_pylist()
+        if not rows:
+            raise NotDeployed(LEASE.name, detail="its one row is missing")
+        holder = rows[0]
+        until = holder["expires_at"]
+        ends = "" if until is None else f", until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return (
+            f"another run ({holder['run_id']}) writes to {self.names.of(PARTITIONS).dataset}{ends} "
+            "at the latest. Try again later, or wait longer."
+        )
+
+    @cached_property
+    def _client(self) -> bigquery.Client:
+        from google.api_core.client_info import ClientInfo
+        from google.cloud import bigquery
+
+        return bigquery.Client(
+            project=self.settings.project,
+            credentials=self._credentials(),
+            location=self.settings.location,
+            client_info=ClientInfo(user_agent="expmon"),
+        )
+
+    @cached_property
+    def _storage(self) -> bigquery_storage.BigQueryReadClient | None:
+        """A client of the Storage Read API; none where BigQuery itself is an emulator without."""
+        from google.cloud import bigquery_storage
+
+        target = os.environ.get(STORAGE_EMULATOR)
+        if target is None:
+            if os.environ.get("BIGQUERY_EMULATOR_HOST"):
+                return None
+            return bigquery_storage.BigQueryReadClient(credentials=self._credentials())
+        import grpc
+        from google.cloud.bigquery_storage_v1.services.big_query_read.transports import (
+            BigQueryReadGrpcTransport,
+        )
+
+        unlimited = [("grpc.max_receive_message_length", -1)]
+        channel = grpc.insecure_channel(target, options=unlimited)
+        transport = BigQueryReadGrpcTransport(channel=channel)
+        return bigquery_storage.BigQueryReadClient(transport=transport)
+
+    @cached_property
+    def _jobs(self) -> Jobs:
+        location = self.settings.location
+        if location is None:
+            location = Deployment(self._client, self.settings, self.names).location()
+        return Jobs(self._client, self.settings, location)
+
+
+def _is_violation(error: WarehouseError) -> bool:
+    """Whether rows belong to other partitions; BigQuery has no reason of its own for that."""
+    return "different partitions" in str(error)
