@@ -10,6 +10,7 @@ so everything that differs is added here, on the server's side, one function for
 - `list_rows`: `table$YYYYMMDD` can be read like a table, and a view can't.
 - `partitions`: INFORMATION_SCHEMA.PARTITIONS knows when each partition was written last.
 - `refusing_views`: the Storage Read API reads no views.
+- `in_small_messages`: it sends a long result in many messages.
 - `NULL_IN_REQUIRED`: the message for a null in a REQUIRED column is BigQuery's.
 
 What is said of the real one is from its reference documentation; where that is silent, the
@@ -78,6 +79,7 @@ def prepare(directory: Path) -> None:
 
 
 Reference = tuple[str, str, str]
+MESSAGE_ROWS = 20_000
 LENGTHS = {"HOUR": 10, "DAY": 8, "MONTH": 6, "YEAR": 4}
 LITERALS = {"DATE": "DATE '{:%Y-%m-%d}'", "DATETIME": "TIMESTAMP '{:%Y-%m-%d %H:%M:%S}'"}
 TIMESTAMP_LITERAL = "TIMESTAMPTZ '{:%Y-%m-%d %H:%M:%S}+00'"
@@ -150,7 +152,9 @@ class Additions:
         self._write: Callable[..., bool] = tables.write
         self._list_rows: Callable[..., Any] = tabledata.list_rows
         self._writing: Callable[..., contextlib.AbstractContextManager[None]] = database.writing
+        self._insert: Callable[..., Any] = tabledata._insert
         self._query: Callable[..., Any] = read._query
+        self._read_rows: Callable[..., Iterator[Any]] = read.read_rows
 
     def install(self) -> None:
         """Put them in place."""
@@ -162,9 +166,11 @@ class Additions:
 
         tables.write = self.write
         tabledata.list_rows = self.list_rows
+        tabledata._insert = self.insert
         database.writing = self.writing
         information_schema.VIEWS["PARTITIONS"] = self.partitions
         read._query = self.refusing_views
+        read.read_rows = self.in_small_messages
         errors.DUCKDB_ERRORS.insert(0, NULL_IN_REQUIRED)
 
     def write(
@@ -240,6 +246,13 @@ class Additions:
                 with contextlib.suppress(BigQueryError):  # a temporary table
                     self._modified.look(tables.load(*table))
 
+    def insert(self, *arguments: Any) -> Any:
+        """Add streamed rows, which go past the lock of `writing`."""
+        try:
+            return self._insert(*arguments)
+        finally:
+            self._modified.doubt()
+
     def partitions(self, project: str, dataset: str | None) -> tuple[list[str], list[list[Any]]]:
         """INFORMATION_SCHEMA.PARTITIONS with the columns that it lacks here.
 
@@ -263,7 +276,7 @@ class Additions:
             if table.type != "TABLE":
                 continue
             identity = information_schema._identity(table)
-            for partition_id, (count, time) in sorted(self._modified.look(table).items(), key=str):
+            for partition_id, (count, time) in sorted(self._modified.seen(table).items(), key=str):
                 if partition_id is not None and not count and not self._empty_partitions_shown:
                     continue
                 size = tables.logical_bytes(count, len(tables.fields(table)))
@@ -283,6 +296,30 @@ class Additions:
                 "request failed: non-table entities cannot be read with the storage API",
             )
         return self._query(path, *rest)
+
+    def in_small_messages(self, request: Any) -> Iterator[Any]:
+        """The rows of a stream in messages of a few megabytes, where the emulator sends one."""
+        import pyarrow as pa
+        from google.cloud.bigquery_storage_v1 import types
+
+        for answer in self._read_rows(request):
+            if not answer.arrow_record_batch.serialized_record_batch:
+                yield answer
+                continue
+            schema = pa.ipc.read_schema(pa.py_buffer(answer.arrow_schema.serialized_schema))
+            whole = pa.ipc.read_record_batch(
+                pa.py_buffer(answer.arrow_record_batch.serialized_record_batch), schema
+            )
+            for start in range(0, whole.num_rows, MESSAGE_ROWS):
+                part = whole.slice(start, MESSAGE_ROWS)
+                yield types.ReadRowsResponse(
+                    row_count=part.num_rows,
+                    stats=answer.stats,
+                    arrow_schema=answer.arrow_schema,
+                    arrow_record_batch=types.ArrowRecordBatch(
+                        serialized_record_batch=part.serialize().to_pybytes()
+                    ),
+                )
 
 
 def replace(
@@ -384,6 +421,24 @@ class Modified:
         self._lock = threading.Lock()
         self._known: dict[Reference, dict[str | None, tuple[int, dt.datetime]]] = {}
         self._made: dict[Reference, str] = {}
+        self._counts: dict[Reference, dict[str | None, int]] = {}
+
+    def doubt(self) -> None:
+        """Look at every table again: something was written that doesn't pass by here."""
+        with self._lock:
+            self._counts.clear()
+
+    def seen(self, table: Any) -> dict[str | None, tuple[int, dt.datetime]]:
+        """As `look`, without counting again what has not been written since the last look."""
+        from local_bigquery.sql.rules import information_schema
+
+        reference: Reference = tuple(information_schema._identity(table))
+        with self._lock:
+            counts = self._counts.get(reference)
+            if counts is not None and self._made.get(reference) == table.creationTime:
+                known = self._known[reference]
+                return {key: (counts.get(key, 0), time) for key, (_, time) in known.items()}
+        return self.look(table)
 
     def look(self, table: Any) -> dict[str | None, tuple[int, dt.datetime]]:
         """The rows and the time of each partition that has rows or once was written."""
@@ -404,6 +459,7 @@ class Modified:
                 counts[partition_id] = count
                 if commit > known.get(partition_id, (0, None))[0]:
                     known[partition_id] = (commit, dt.datetime.now(dt.UTC))
+            self._counts[reference] = counts
             return {key: (count, known[key][1]) for key, count in counts.items()}
 
     def touch(self, reference: Reference, partition_id: str | None) -> None:
