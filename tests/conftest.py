@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 import expmon
+from emulators import launch
 
 DATA = Path(__file__).parent / "data"
 
@@ -13,8 +15,9 @@ DATA = Path(__file__).parent / "data"
 @pytest.fixture(autouse=True)
 def _nothing_configured(monkeypatch, tmp_path):
     """No test sees the configuration of whoever runs it, nor leaves files in their directory."""
-    monkeypatch.delenv("EXPMON_WAREHOUSE", raising=False)
-    monkeypatch.delenv("EXPMON_STORE", raising=False)
+    for name in os.environ:
+        if name.startswith("EXPMON_"):
+            monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
 
@@ -44,3 +47,26 @@ def monitor(warehouse_file, tmp_path):
 def data():
     """Where the real schemas, pings and recipes are."""
     return DATA
+
+
+@pytest.fixture(scope="session")
+def bigquery_server():
+    """A BigQuery emulator that all tests share, each with projects of its own."""
+    with launch.required(launch.bigquery()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs_server():
+    """A Cloud Storage server that tests share, each with buckets of its own."""
+    with launch.required(launch.gcs()) as server:
+        yield server
+
+
+@pytest.fixture
+def emulated(bigquery_server, gcs_server, monkeypatch):
+    """The environment says where the servers are, as Google's clients read it."""
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", bigquery_server.rest_url)
+    monkeypatch.setenv("BIGQUERY_STORAGE_EMULATOR_HOST", bigquery_server.grpc_target)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server.url)
+    return {"bigquery_server": bigquery_server, "gcs_server": gcs_server}

@@ -76,7 +76,7 @@ def contents(values):
 def exported(store):
     """The files that are there, helpers and index left out."""
     return {
-        name: json.loads(data) for name, data in store.objects.items() if name not in {CLAIM, INDEX}
+        name: json.loads(store.read(name).data) for name in store.generations() if name != INDEX
     }
 
 
@@ -85,16 +85,19 @@ def index_of(store):
 
 
 class Watched:
-    """A store in memory that calls `before` and `after` around each write with the name."""
+    """A store that calls `before` and `after` around each write with the name.
+
+    Files are written by several threads, and so these are called.
+    """
 
     def __init__(self, inner, before=lambda _: None, after=lambda _: None):
         self.inner, self.before, self.after = inner, before, after
         self.url, self.read, self.checksums = inner.url, inner.read, inner.checksums
-        self.generation = inner.generation
+        self.generations = inner.generations
 
-    def write(self, name, data, *, generation=None):
+    def write(self, name, data, *, generation=None, as_of=None):
         self.before(name)
-        self.inner.write(name, data, generation=generation)
+        self.inner.write(name, data, generation=generation, as_of=as_of)
         self.after(name)
 
 

@@ -39,6 +39,21 @@ SCHEMAS = {EVENT_V4: "event.4", MAIN_V4: "main.4", STABLE_MAIN_V4: "main.4"}
 """The relations that have a schema of Mozilla's: the part that is read, or the whole of it."""
 
 MOZILLA = Names()
+PARTITIONS = {
+    "table_catalog": "STRING",
+    "table_schema": "STRING",
+    "table_name": "STRING",
+    "partition_id": "STRING",
+    "total_rows": "INT64",
+    "total_logical_bytes": "INT64",
+    "total_billable_bytes": "INT64",
+    "last_modified_time": "TIMESTAMP",
+    "storage_tier": "STRING",
+}
+"""The columns of INFORMATION_SCHEMA.PARTITIONS.
+
+Source: https://cloud.google.com/bigquery/docs/information-schema-partitions
+"""
 Columns = list[tuple[str, str]]
 
 
@@ -119,11 +134,17 @@ def _place(relation: Relation, names: Names) -> str:
     return f"{place.project}.{place.dataset}.{place.table}"
 
 
+def _full_name(table: exp.Table) -> str:
+    """``project.dataset.table``, or ``project.dataset.INFORMATION_SCHEMA.view``."""
+    parts = (table.args["catalog"], table.args["db"], table.this)
+    return ".".join(found.name for part in parts for found in part.find_all(exp.Identifier))
+
+
 def _relation_of(table: exp.Expr, names: Names) -> Relation | None:
     """The relation that a table of a statement is; None of a step of the statement itself."""
-    if not isinstance(table, exp.Table) or not table.catalog:
+    if not isinstance(table, exp.Table) or not table.args.get("catalog"):
         return None
-    place = f"{table.catalog}.{table.db}.{table.name}"
+    place = _full_name(table)
     return next(r for r in RELATIONS.values() if _place(r, names) == place)
 
 
@@ -149,9 +170,9 @@ def _sql(tree: exp.Expr, name: str) -> str:
     """The statement's text; the engine finds a table by one name in backticks."""
 
     def in_one(node: exp.Expr) -> exp.Expr:
-        if not isinstance(node, exp.Table) or not node.catalog:
+        if not isinstance(node, exp.Table) or not node.args.get("catalog"):
             return node
-        place = f"{node.catalog}.{node.db}.{node.name}"
+        place = _full_name(node)
         return exp.Table(this=exp.to_identifier(place, quoted=True), alias=node.args.get("alias"))
 
     return render(tree.transform(in_one), name=name)
@@ -177,7 +198,12 @@ def _language() -> LanguageOptionsProto:
     language.product_mode = options.PRODUCT_EXTERNAL
     language.reserved_keywords.append("QUALIFY")
     language.supported_statement_kinds.extend(
-        [nodes.RESOLVED_QUERY_STMT, nodes.RESOLVED_CREATE_VIEW_STMT]
+        [
+            nodes.RESOLVED_QUERY_STMT,
+            nodes.RESOLVED_CREATE_VIEW_STMT,
+            nodes.RESOLVED_MERGE_STMT,
+            nodes.RESOLVED_UPDATE_STMT,
+        ]
     )
     return language
 
@@ -233,6 +259,11 @@ def _catalogue(
             for name, type_ in _column_types(relation, whole=whole).items()
         ]
         catalogue.table.append(SimpleTableProto(name=_place(relation, names), column=columns))
+    datasets = {_place(relation, names).rpartition(".")[0] for relation in relations}
+    for dataset in datasets | {str(names.behind(r)).rpartition(".")[0] for r in relations}:
+        name = f"{dataset}.INFORMATION_SCHEMA.PARTITIONS"
+        columns = [SimpleColumnProto(name=n, type=type_of(t)) for n, t in PARTITIONS.items()]
+        catalogue.table.append(SimpleTableProto(name=name, column=columns))
     return catalogue
 
 

@@ -8,6 +8,7 @@ from expmon import api
 from expmon.catalog import EXPORTED, FETCHABLE
 from expmon.catalog.model import Names
 from expmon.statements import document, reading
+from statement_variants import kept
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
@@ -20,6 +21,8 @@ def statements() -> dict[str, str]:
     for name, view in FETCHABLE.items():
         found[f"fetch.{name}"] = document(reading.fetch(view, names, filters))
     found["export_metadata.named"] = document(reading.export_metadata(names, is_named=True))
+    for name, statement in kept(names).items():
+        found[f"bookkeeping.{name}"] = document(statement)
     found["first_time"] = document(reading.first_time(names, EXPORTED))
     return found
 

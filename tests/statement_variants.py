@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS
 from expmon.catalog.model import Kind, Series, Statement
-from expmon.statements import materialization, reading, view
+from expmon.catalog.sources import EXPERIMENTS
+from expmon.statements import bookkeeping, materialization, reading, view
 from expmon.statements.embedded import source_views
 
 if TYPE_CHECKING:
@@ -78,6 +79,22 @@ def read(names: Names) -> dict[str, Statement]:
         "export_metadata.named": reading.export_metadata(names, is_named=True),
         "first_time": reading.first_time(names, EXPORTED),
         "first_time.one": reading.first_time(names, EXPORTED[:1]),
+    }
+
+
+def kept(names: Names) -> dict[str, Statement]:
+    """Every statement of `bookkeeping`, by its function."""
+    written = [names.of(r) for r in RELATIONS.values() if r.cadence is not None]
+    sources = [names.behind(r) for r in RELATIONS.values() if r.kind is Kind.SOURCE]
+    return {
+        "partitions": bookkeeping.partitions(names, [*written, *sources]),
+        "partitions_of": bookkeeping.partitions_of(sources),
+        "remember": bookkeeping.remember(names, written),
+        "lease_row": bookkeeping.lease_row(names),
+        "take_lease": bookkeeping.take_lease(names),
+        "give_lease_back": bookkeeping.give_lease_back(names),
+        "lease_holder": bookkeeping.lease_holder(names),
+        "replace_rows": bookkeeping.replace_rows(EXPERIMENTS, names, key="normandy_slug"),
     }
 
 

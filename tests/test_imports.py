@@ -19,16 +19,17 @@ FILES = {
 }
 
 GROUND = {"errors", "windows"}
-WORK = {"catalog", "statements", "slugs", "warehouse.protocol", *GROUND}
+WORK = {"catalog", "statements", "slugs", "findings", "warehouse.protocol", *GROUND}
 MAY_IMPORT = {
     "errors": set(),
     "windows": {"errors"},
     "slugs": {"errors"},
+    "findings": {"errors"},
     "catalog": GROUND,
     "statements": {"catalog", *GROUND},
     "sandbox": {"catalog", *GROUND},
     # Engines run the statements: they print them, and keep the views.
-    "warehouse": {"catalog", "statements", *GROUND},
+    "warehouse": {"catalog", "statements", "findings", *GROUND},
     "materialize": WORK,
     "fetch": WORK,
     "export": WORK,

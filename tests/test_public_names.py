@@ -39,6 +39,7 @@ METHODS = {
     "run": ["cadence", "as_of"],
     "backfill": ["start", "end", "as_of"],
     "status": ["as_of"],
+    "examine": [],
     "ingest": ["paths", "submission_timestamp"],
     "ingest_recipes": ["paths"],
     "experiments": ["as_of"],

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from expmon.catalog.model import Dataset
     from expmon.export.run import Export, Exporter
     from expmon.export.store import Store
+    from expmon.findings import Finding
     from expmon.ingest import Ingested, Paths
     from expmon.materialize.run import Run
     from expmon.materialize.schedule import Settings
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 NO_WAIT = timedelta(0)
 _EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
 _CLOCK_SKEW = timedelta(minutes=5)
+_PLACE = (
+    "give store= to expmon.connect, --store to the command, "
+    f'set {config.STORE_VARIABLE}, or write store = "…" into {config.FILE}'
+)
 
 
 @dataclass(slots=True)
@@ -57,8 +62,10 @@ class Monitor:
         self.close()
 
     def close(self) -> None:
-        """Let go of the warehouse."""
+        """Let go of the warehouse and the store."""
         self.warehouse.close()
+        if self.store is not None:
+            self.store.close()
 
     def deploy(self, *, dry_run: bool = False) -> list[str]:
         """Create the tables and views that are missing, and bring up to date what differs.
@@ -190,6 +197,26 @@ class Monitor:
         from expmon.materialize.status import status
 
         return status(_moment(as_of), state=self.warehouse.state(), settings=self.settings)
+
+    def examine(self) -> list[Finding]:
+        """Whether all that is needed is there and may be used; nothing is changed.
+
+        On BigQuery: credentials, jobs, datasets and their location, sources and their columns and
+        days, tables and views, who may write and read them, the lease; then the store. What fails
+        is a finding with what to do about it, and no error.
+
+        Returns:
+            The findings, each after those that it rests on.
+        """
+        from expmon.findings import Finding
+
+        found = self.warehouse.examine()
+        if self.store is not None:
+            found += self.store.examine()
+        else:
+            none = "none is configured: nothing can be exported"
+            found.append(Finding("store", "warning", none, f"To export, {_PLACE}"))
+        return list(dict.fromkeys(found))
 
     def ingest(
         self,
@@ -346,10 +373,7 @@ class Monitor:
         from expmon.export.run import Exporter
 
         if self.store is None:
-            raise ConfigError(
-                "there is no place to export to: give store= to expmon.connect, --store to the "
-                f'command, set {config.STORE_VARIABLE}, or write store = "…" into {config.FILE}'
-            )
+            raise ConfigError(f"there is no place to export to: {_PLACE}")
         names = self.settings.names
         return Exporter(self.warehouse, self.store, names, _moment(as_of), progress)
 

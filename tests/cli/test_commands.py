@@ -56,6 +56,7 @@ HELP = {
     "sql": "[NAME], --out DIRECTORY",
     "datasets": "[NAME]",
     "config": "--tables, --format [table|json]",
+    "doctor": "--format [table|json]",
 }
 
 

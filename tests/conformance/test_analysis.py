@@ -13,7 +13,7 @@ import statement_variants as variants
 from expmon import statements
 from expmon.catalog import FETCHABLE, RELATIONS
 from expmon.catalog.model import Kind, Names
-from expmon.statements import create_view, reading
+from expmon.statements import bookkeeping, create_view, reading
 
 MOZILLA = Names()
 COMPUTED = variants.computed(MOZILLA)
@@ -116,6 +116,44 @@ def test_statements_are_the_same_on_the_whole_schemas():
     assert found == {label: wanted(label) for label in every}
 
 
+# What BigQuery alone is asked
+
+
+@pytest.mark.parametrize("where", [None, *ELSEWHERE])
+@pytest.mark.parametrize("name", variants.kept(MOZILLA))
+def test_a_statement_of_the_bookkeeping_uses_exactly_the_parameters_that_it_declares(name, where):
+    names = MOZILLA if where is None else ELSEWHERE[where]
+    statement = variants.kept(names)[name]
+    declared_ones = {parameter.name for parameter in statement.parameters}
+    assert googlesql.used_parameters(statement, names=names) == declared_ones
+
+
+def test_partitions_and_the_lease_come_out_with_their_columns():
+    kept = variants.kept(MOZILLA)
+    assert googlesql.analyze(kept["partitions"]) == [
+        ("relation", "STRING"),
+        ("place", "STRING"),
+        ("partition", "STRING"),
+        ("rows", "INT64"),
+        ("modified_at", "TIMESTAMP"),
+        ("started_at", "TIMESTAMP"),
+        ("as_of", "TIMESTAMP"),
+    ]
+    assert googlesql.analyze(kept["lease_holder"]) == [
+        ("run_id", "STRING"),
+        ("expires_at", "TIMESTAMP"),
+    ]
+
+
+def test_every_statement_of_the_bookkeeping_is_analysed():
+    functions = {
+        name
+        for name, function in inspect.getmembers(bookkeeping, inspect.isfunction)
+        if function.__module__ == bookkeeping.__name__ and not name.startswith("_")
+    }
+    assert functions == set(variants.kept(MOZILLA))
+
+
 # Nothing is left out
 
 
@@ -134,7 +172,10 @@ def test_every_statement_that_reads_is_analysed_with_all_of_its_options():
 
 
 def test_every_module_of_statements_is_known_here():
-    """The helpers, the builders of `statements.statements`, `reading` and `embedded`."""
+    """The helpers, the builders of `statements.statements`, and the others.
+
+    Those of `examining` are only ever dry runs.
+    """
     modules = {module.name for module in pkgutil.iter_modules(statements.__path__)}
     helpers, builders = {"build", "render"}, {"counting", "derived", "tiers"}
-    assert modules == helpers | builders | {"reading", "embedded"}
+    assert modules == helpers | builders | {"reading", "embedded", "bookkeeping", "examining"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -12,6 +14,7 @@ from expmon.export.local import LocalStore
 from expmon.export.store import MemoryStore
 from exporting import (
     CLAIM,
+    EIGHT,
     INDEX,
     OVERALL,
     T1,
@@ -25,20 +28,66 @@ from exporting import (
     once,
 )
 
+SECONDS = 30
+FIRST = f"a_{OVERALL}.json"
+STEPS = [CLAIM, FIRST, f"a_{EIGHT[-1]}_by_branch.json", INDEX]
 
-@pytest.mark.parametrize("newest", [1, 2])
-def test_files_of_a_newer_export_are_never_replaced_by_an_older_one(newest):
-    inner = MemoryStore()
-    monitor(inner, {"a": 2}).export_active(T1)
-    # The newer export finds what is there unchanged, or changes it, while the older one writes.
-    newer = monitor(inner, {"a": newest})
-    hook = once(f"a_{OVERALL}.json", lambda: newer.export_active(T3))
-    with pytest.raises(ExportSuperseded):
-        monitor(Watched(inner, before=hook), {"a": 3}).export_active(T2)
-    assert exported(inner) == contents({"a": newest})
-    assert {entry["as_of"] for entry in index_of(inner)["files"].values()} == {
-        f"{T3:%Y-%m-%d %H:%M:%S} UTC"
-    }
+
+def when_both_ran(store, older, newer, step, first):
+    """The older export's error, if any, after a race.
+
+    The older one has got as far as before the write of `step` when the newer one claims; of the
+    two, `first` goes on alone until it ends.
+    """
+    older_ended, newer_claimed = Event(), Event()
+
+    def claimed():
+        newer_claimed.set()
+        if first == "older":
+            assert older_ended.wait(SECONDS)
+
+    def race():
+        running.append(pool.submit(newer, Watched(store, after=once(CLAIM, claimed))))
+        assert newer_claimed.wait(SECONDS)
+        if first == "newer":
+            running[0].result(SECONDS)
+
+    running = []
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            older(Watched(store, before=once(step, race)))
+        except ExportSuperseded as error:
+            return error
+        finally:
+            older_ended.set()
+            running[0].result(SECONDS)
+    return None
+
+
+@pytest.mark.parametrize("first", ["older", "newer"])
+@pytest.mark.parametrize("newest", [1, 2], ids=["unchanged", "changed"])
+@pytest.mark.parametrize("step", STEPS)
+def test_of_two_exports_that_race_the_newer_ones_files_stay(store, step, newest, first):
+    monitor(store, {"a": 1}).export_active(T1)
+    error = when_both_ran(
+        store,
+        lambda there: monitor(there, {"a": 3}).export_active(T2),
+        lambda there: monitor(there, {"a": newest}).export_active(T3),
+        step,
+        first,
+    )
+    # The older one may have been through when the newer one claimed, but for its index.
+    assert error is not None or (step, first) == (INDEX, "older")
+    assert exported(store) == contents({"a": newest})
+    index = index_of(store)
+    assert index["as_of"] == f"{T3:%Y-%m-%d %H:%M:%S} UTC"
+    assert {entry["as_of"] for entry in index["files"].values()} == {index["as_of"]}
+    assert {n: e["crc32c"] for n, e in index["files"].items()} == checksums_of_files(store)
+    assert json.loads(store.read(CLAIM).data)["is_finished"] is True
+
+
+def checksums_of_files(store):
+    return {name: value for name, value in store.checksums().items() if name != INDEX}
 
 
 @pytest.mark.parametrize("files", [[], None, 5, {"a.json": 5}])

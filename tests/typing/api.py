@@ -29,6 +29,7 @@ from expmon.errors import (
 )
 from expmon.export.run import Export
 from expmon.export.store import Store
+from expmon.findings import Finding
 from expmon.ingest import Ingested, Unreadable
 from expmon.materialize.run import Run
 from expmon.materialize.schedule import Settings
@@ -81,6 +82,7 @@ assert_type(monitor.backfill(TODAY, TODAY), Run)
 assert_type(monitor.backfill(TODAY, TODAY, as_of=NOW, wait=timedelta(0)), Run)
 assert_type(monitor.status(), list[Status])
 assert_type(monitor.status(NOW), list[Status])
+assert_type(monitor.examine(), list[Finding])
 assert_type(monitor.close(), None)
 monitor.run("live", "2021-01-26T00:05Z")  # type: ignore[arg-type]
 monitor.run("live", TODAY)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import click
 
 from expmon import __version__
 from expmon.cli import config as configuration
-from expmon.cli import data, demo, runs, statements
+from expmon.cli import data, demo, doctor, runs, statements
 from expmon.cli.common import Group, Options
 
 __all__ = ["main"]
@@ -68,6 +68,6 @@ def _settings(pairs: tuple[str, ...]) -> dict[str, object]:
     return settings
 
 
-for module in (demo, data, runs, statements, configuration):
+for module in (demo, data, runs, statements, configuration, doctor):
     for command in module.COMMANDS:
         main.add_command(command)

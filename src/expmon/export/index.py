@@ -58,8 +58,9 @@ class Claim:
             if holder.get("run_id") != run_id:
                 _refuse_older(holder, as_of)
                 previous = holder
+                generation = there.generation if there else ABSENT
                 try:
-                    store.write(CLAIM, data, generation=there.generation if there else ABSENT)
+                    store.write(CLAIM, data, generation=generation, as_of=as_of.isoformat())
                 except StoreConflict:
                     continue
             is_clean = previous.get("is_finished", not previous) is True
@@ -73,29 +74,37 @@ class Claim:
             return
         data = _claim_data(self.as_of, self.run_id, is_finished=True)
         with contextlib.suppress(StoreConflict):
-            self.store.write(CLAIM, data, generation=there.generation)
+            self.store.write(CLAIM, data, generation=there.generation, as_of=self.as_of.isoformat())
 
-    def write(self, file: ExportFile) -> None:
+    def write(self, file: ExportFile, generation: int) -> None:
         """Replace a file, unless a newer export has claimed the store.
 
-        The generation is looked up before the claim: a newer export writes the file after its
-        claim, and then this write's precondition fails.
+        A newer export claims first and writes then. So either the check of the claim saw it, or it
+        writes the file after the generation was looked up, and then this write's precondition
+        fails; or this write comes first, and the newer export's own precondition fails.
+
+        Args:
+            file: as it is to be.
+            generation: of what is there, looked up before the claim was last checked.
 
         Raises:
             ExportSuperseded: a newer export has claimed it.
             StoreConflict: others keep writing the file at the same moment.
         """
         for _ in range(_ATTEMPTS):
-            generation = self.store.generation(file.name)
-            self.check()
             try:
-                self.store.write(file.name, file.data, generation=generation)
+                self.store.write(
+                    file.name, file.data, generation=generation, as_of=self.as_of.isoformat()
+                )
             except StoreConflict:
-                # It may have been written, and the answer lost.
                 there = self.store.read(file.name)
-                if there is None or there.data != file.data:
-                    continue
-            return
+                # It was written, and the answer lost; or it is no matter who wrote it.
+                if there is not None and there.data == file.data:
+                    return
+                generation = there.generation if there else ABSENT
+                self.check()
+            else:
+                return
         raise StoreConflict(file.name, self.store.url)
 
     def check(self) -> None:
@@ -134,6 +143,7 @@ def write_index(
         is_named: an export of one experiment alone says nothing of the whole.
 
     Raises:
+        ExportSuperseded: a newer export has claimed the store.
         StoreConflict: others keep writing the index at the same moment.
     """
     as_of = time_text(claim.as_of)
@@ -142,6 +152,8 @@ def write_index(
         index = _index(claim.store, there)
         if index.get("run_id") == claim.run_id:
             return
+        # After the index was read: what a newer export writes later fails the precondition.
+        claim.check()
         if not is_named or not index:
             index["as_of"] = as_of
             index["datasets"] = {name: {"through": time_text(t)} for name, t in through.items()}
@@ -150,8 +162,9 @@ def write_index(
         index["files"] = {**index.get("files", {}), **{f.name: _entry(f, as_of) for f in files}}
         order = ("schema_version", "as_of", "run_id", "datasets", "files")
         data = json.dumps({key: index[key] for key in order}, indent=1).encode()
+        generation = there.generation if there else ABSENT
         try:
-            claim.store.write(INDEX, data, generation=there.generation if there else ABSENT)
+            claim.store.write(INDEX, data, generation=generation, as_of=claim.as_of.isoformat())
         except StoreConflict:
             continue
         return

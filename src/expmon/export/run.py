@@ -13,12 +13,13 @@ from expmon.catalog.model import Series
 from expmon.errors import UnknownExperiment
 from expmon.export.index import Claim, known_checksums, write_index
 from expmon.export.rendering import files
+from expmon.export.uploads import listed_generations, upload_pool, write_files
 from expmon.slugs import is_slug
 from expmon.statements.reading import export_metadata, export_series, first_time
 from expmon.windows import Partition, day_start, latest_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -77,7 +78,7 @@ class Exporter:
         for slug in skipped:
             log.warning("experiment %.200r is not exported: its slug can't name a file", slug)
         chosen = {slug: start for slug, start in starts.items() if is_slug(slug)}
-        exported, changed = self._write(claim, chosen, EXPORTED)
+        exported, changed = self._write(claim, chosen, EXPORTED, prefixes=[""])
         write_index(claim, exported, self._through(metadata), is_named=False)
         claim.finish()
         return self._result(tuple(chosen), exported, changed, skipped)
@@ -99,7 +100,8 @@ class Exporter:
                 raise UnknownExperiment(slug)
             chosen[slug] = start or self.as_of.date()
         claim = Claim.take(self.store, self.as_of, uuid.uuid4().hex)
-        exported, changed = self._write(claim, chosen, datasets)
+        prefixes = [f"{slug}_" for slug in chosen]
+        exported, changed = self._write(claim, chosen, datasets, prefixes=prefixes)
         write_index(claim, exported, self._through(metadata), is_named=True)
         # What a broken-off export left of other experiments is still to be written anew.
         if claim.is_clean:
@@ -112,23 +114,31 @@ class Exporter:
         return first.astimezone(UTC).date() if isinstance(first, datetime) else None
 
     def _write(
-        self, claim: Claim, starts: Mapping[str, date], datasets: Sequence[Dataset]
+        self,
+        claim: Claim,
+        starts: Mapping[str, date],
+        datasets: Sequence[Dataset],
+        *,
+        prefixes: Iterable[str],
     ) -> tuple[list[ExportFile], list[str]]:
-        """Write what changed; all files that belong to the export, and the names of the changed."""
+        """Write what changed; all files that belong to the export, and the names of the changed.
+
+        The generations come before every check of the claim: see `Claim.write`.
+        """
         checksums = known_checksums(claim)
+        generations = listed_generations(claim.store, prefixes)
         exported: list[ExportFile] = []
         changed: list[str] = []
-        for slug, series in self._series(starts, datasets):
-            if self.progress is not None:
-                self.progress(slug)
-            claim.check()
-            for dataset in datasets:
-                for file in files(slug, dataset.name, series.get(dataset.name, [])):
-                    if checksums.get(file.name) != file.crc32c:
-                        claim.write(file)
-                        changed.append(file.name)
-                    exported.append(file)
-        claim.check()
+        with upload_pool() as pool:
+            for slug, series in self._series(starts, datasets):
+                if self.progress is not None:
+                    self.progress(slug)
+                claim.check()
+                own = [f for d in datasets for f in files(slug, d.name, series.get(d.name, []))]
+                stale = [f for f in own if checksums.get(f.name) != f.crc32c]
+                write_files(pool, claim, stale, generations=generations)
+                exported += own
+                changed += [file.name for file in stale]
         return exported, changed
 
     def _series(

@@ -66,6 +66,11 @@ def partitions(names: Names, places: Iterable[TableName]) -> Statement:
     return Statement("partitions", query)
 
 
+def partitions_of(places: Iterable[TableName]) -> Statement:
+    """The partitions of the tables that are there: ``place``, ``partition``, ``rows`` and so on."""
+    return Statement("partitions_of", _there(places))
+
+
 def remember(names: Names, places: Iterable[TableName]) -> Statement:
     """Enter what a level of a plan has written into the memo, and drop entries that expired.
 

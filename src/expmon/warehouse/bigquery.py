@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import threading
 import time
 import uuid
 import warnings
@@ -15,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from expmon.catalog.bookkeeping import LEASE, PARTITIONS
 from expmon.catalog.sources import EXPERIMENTS
-from expmon.errors import NotDeployed, PartitionViolation, WarehouseError, WarehouseLocked
+from expmon.errors import (
+    ExpmonError,
+    NotDeployed,
+    PartitionViolation,
+    WarehouseError,
+    WarehouseLocked,
+)
 from expmon.statements import bookkeeping
 from expmon.warehouse.bigquery_deploy import Deployment
 from expmon.warehouse.bigquery_errors import translated
@@ -32,7 +40,10 @@ if TYPE_CHECKING:
     from google.cloud import bigquery, bigquery_storage
 
     from expmon.catalog.model import Names, Relation, Statement
+    from expmon.findings import Finding
     from expmon.warehouse.bigquery_settings import BigQuerySettings
+
+log = logging.getLogger(__name__)
 
 STORAGE_EMULATOR = "BIGQUERY_STORAGE_EMULATOR_HOST"
 """``host:port`` of a Storage Read API without encryption, for tests."""
@@ -67,6 +78,7 @@ class BigQueryWarehouse:
         self.names = names
         self._credentials = credentials
         self._lease: _Lease | None = None
+        self._lease_lock = threading.Lock()
         self._may_read_storage = True
 
     def deploy(self, *, dry_run: bool = False) -> list[str]:
@@ -136,7 +148,16 @@ class BigQueryWarehouse:
             yield
         finally:
             self._lease = None
-            self._jobs.run(bookkeeping.give_lease_back(self.names), {"run_id": run_id})
+            self._give_back(run_id)
+
+    def examine(self) -> list[Finding]:
+        """Whether all is there, and the account may use it; see `Warehouse.examine`."""
+        from expmon.warehouse.bigquery_doctor import Examination
+
+        examination = Examination(
+            self, self._credentials, client=lambda: self._client, storage=lambda: self._storage
+        )
+        return list(examination.run())
 
     def close(self) -> None:
         """Close the connections."""
@@ -152,6 +173,7 @@ class BigQueryWarehouse:
 
     def _write(self, write: Write) -> Written:
         """The job that replaces the partition; it is not remembered yet."""
+        self._hold_lease()  # of a long level, again
         relation = write.relation
         destination = f"{relation.table}-{write.partition.id or 'whole'}"
         run_id = self._lease.run_id if self._lease else uuid.uuid4().hex
@@ -237,9 +259,7 @@ class BigQueryWarehouse:
 
         bar = "tqdm" if progress else None
         rows, sql = done.rows, done.job.query
-        with translated(done.job.job_id or "the query", sql=sql), warnings.catch_warnings():
-            # Google's client still calls what its other package will take away one day.
-            warnings.simplefilter("ignore", PendingDeprecationWarning)
+        with translated(done.job.job_id or "the query", sql=sql):
             if self._may_read_storage and self._storage is not None:
                 try:
                     return rows.to_arrow(progress_bar_type=bar, bqstorage_client=self._storage)
@@ -255,15 +275,16 @@ class BigQueryWarehouse:
             return rows.to_arrow(progress_bar_type=bar, create_bqstorage_client=False)
 
     def _hold_lease(self) -> None:
-        """Make sure that the lease outlasts the jobs of a level."""
-        if self._lease is None:  # a write without a run
-            return
-        needed = (2 * self.settings.job_timeout).total_seconds()
-        if time.monotonic() + needed > self._lease.until:
-            lease = self._taken(self._lease.run_id)
-            if lease is None:
-                raise WarehouseLocked(self._held_by())
-            self._lease = lease
+        """Make sure that the lease outlasts a job that begins now, all its attempts included."""
+        with self._lease_lock:
+            if self._lease is None:  # a write without a run
+                return
+            needed = (2 * self.settings.job_timeout).total_seconds()
+            if time.monotonic() + needed > self._lease.until:
+                lease = self._taken(self._lease.run_id)
+                if lease is None:
+                    raise WarehouseLocked(self._held_by())
+                self._lease = lease
 
     def _taken(self, run_id: str) -> _Lease | None:
         """The lease, for as long as two jobs may take; None if another run has it."""
@@ -274,6 +295,13 @@ class BigQueryWarehouse:
         if not done.job.num_dml_affected_rows:
             return None
         return _Lease(run_id, began + length.total_seconds())
+
+    def _give_back(self, run_id: str) -> None:
+        """Free the lease. Where that fails it ends by itself, and what the run met matters more."""
+        try:
+            self._jobs.run(bookkeeping.give_lease_back(self.names), {"run_id": run_id})
+        except ExpmonError as error:
+            log.warning("the lease is not given back, and other runs wait until it ends: %s", error)
 
     def _held_by(self) -> str:
         rows = self.query(bookkeeping.lease_holder(self.names), {}).to_pylist()

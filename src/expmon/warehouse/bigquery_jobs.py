@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
+import re
 import time
 import uuid
 from dataclasses import dataclass
@@ -38,6 +40,9 @@ log = logging.getLogger(__name__)
 _REQUEST_SECONDS = 60
 _NOT_FOUND_SECONDS = 30
 """After a conflict the job may take a moment to be found."""
+_RESULT_SECONDS = 10.0
+"""BigQuery may tell of a job's failure as if the question for its rows had failed."""
+_LABEL_LENGTH = 63
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 
@@ -155,7 +160,7 @@ class Jobs:
             except GoogleAPICallError as error:
                 failed = reason(error)
                 is_over = time.monotonic() + pause >= deadline
-                if job is None or not job.done(reload=False) or failed not in RETRYABLE or is_over:
+                if job is None or failed not in RETRYABLE or is_over or not self._has_failed(job):
                     what, role = self._blamed(statement, config, error, has_begun=job is not None)
                     with translated(what, sql=sql, role=role):
                         raise
@@ -216,20 +221,43 @@ class Jobs:
             return cast("bigquery.QueryJob", job)
 
     def _result(self, job: bigquery.QueryJob) -> RowIterator:
-        """The rows, once the job is done; BigQuery ends it by its own timeout."""
+        """The rows, once the job is done; BigQuery ends it by its own timeout.
+
+        Whoever asks for the rows of a job that has failed gets the job's own error, which may look
+        like one that passes. So they are asked for again for a short time, and then the job is.
+        """
+        from google.api_core.exceptions import RetryError
+
         deadline = time.monotonic() + self.settings.job_timeout.total_seconds() + _REQUEST_SECONDS
+        patience = min(self.settings.retry_deadline.total_seconds(), _RESULT_SECONDS)
+        left = self.settings.retry_deadline.total_seconds()
+        briefly = self.retry.with_timeout(patience)
         while True:
             try:
-                return job.result(retry=self.retry, job_retry=None, timeout=_REQUEST_SECONDS)
+                return job.result(retry=briefly, job_retry=None, timeout=_REQUEST_SECONDS)
             except TimeoutError:
                 if time.monotonic() >= deadline:
                     raise
+            except RetryError:
+                left -= patience
+                job.reload(retry=self.retry, timeout=_REQUEST_SECONDS)
+                if left <= 0 and job.error_result is None:
+                    raise
+
+    def _has_failed(self, job: bigquery.QueryJob) -> bool:
+        """Whether the job itself is over and failed; not if BigQuery doesn't say."""
+        from google.api_core.exceptions import GoogleAPIError
+
+        with contextlib.suppress(GoogleAPIError):
+            is_done = job.done(retry=self.retry, timeout=_REQUEST_SECONDS)
+            return is_done and job.error_result is not None
+        return False
 
 
 @cache
 def _version() -> str:
     """The version of expmon, as a label may be written."""
-    return metadata.version("expmon").replace(".", "-")
+    return re.sub(r"[^a-z0-9_-]", "-", metadata.version("expmon").lower())[:_LABEL_LENGTH]
 
 
 def _job_name(name: str) -> str:

@@ -127,7 +127,9 @@ def _amend_partitioning(present: bigquery.Table, table: bigquery.Table, found: D
     if want is None or there is None:
         return
     if there.expiration_ms != want.expiration_ms:
-        present.time_partitioning = want
+        # "For ever" must be sent as a null: what is left out stays as it is.
+        there.expiration_ms = want.expiration_ms
+        present.time_partitioning = there
         kept = f"for {want.expiration_ms // _DAY_MS} days" if want.expiration_ms else "for ever"
         _note(found, "time_partitioning", f"keep its partitions {kept}")
     if bool(present.require_partition_filter) != bool(table.require_partition_filter):

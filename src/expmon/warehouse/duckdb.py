@@ -16,6 +16,7 @@ from expmon.catalog.bookkeeping import PARTITIONS
 from expmon.catalog.model import Kind, Names, Relation, Statement
 from expmon.catalog.sources import EVENT_V4, EVENTS_LIVE, EXPERIMENTS, MAIN_V4
 from expmon.errors import PartitionViolation, SchemaMismatch, WarehouseLocked
+from expmon.findings import DEPLOY, Check, Finding, counted, examined, listed
 from expmon.statements import view
 from expmon.statements.embedded import source_views
 from expmon.warehouse.duckdb_file import DuckDBFile
@@ -149,11 +150,41 @@ class DuckDBWarehouse:
         finally:
             lock.release()
 
+    def examine(self) -> list[Finding]:
+        """Whether the file is there, is to be had, and has the tables; see `Warehouse.examine`."""
+        path = f"file {self._file.path}"
+        checks = (
+            Check(path, self._check_file),
+            Check("tables and views", self._check_tables, (path,)),
+            Check("what has been written", self._check_memo, (path, "tables and views")),
+        )
+        return list(examined(checks))
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
     # What the methods above are made of
+
+    def _check_file(self) -> Iterator[Finding]:
+        path = self._file.path
+        if not path.exists():
+            yield Finding(f"file {path}", "missing", "it is not there", DEPLOY)
+            return
+        self._file.opened()
+        yield Finding(f"file {path}", "ok", f"opened; {path.stat().st_size:,} bytes")
+
+    def _check_tables(self) -> Iterator[Finding]:
+        changes = self.deploy(dry_run=True)
+        if changes:
+            yield Finding("tables and views", "missing", listed(changes), DEPLOY)
+        else:
+            yield Finding("tables and views", "ok", f"all {len(RELATIONS)} are there, as declared")
+
+    def _check_memo(self) -> Iterator[Finding]:
+        number = sum(map(len, self.state().written.values()))
+        remembered = f"{counted(number, 'partition')} or tables are remembered"
+        yield Finding("what has been written", "ok", remembered)
 
     def _write(self, write: Write) -> Written:
         """Replace the partition and remember it, in one transaction."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from expmon.catalog.model import Relation, Statement
+    from expmon.findings import Finding
     from expmon.windows import Partition
 
 
@@ -31,6 +32,7 @@ class FakeWarehouse:
         queries: the names and parameters of the queries, in their order.
         fails_at: raise instead of the write of this number, counted from 0.
         is_leased: whether a run has the lease.
+        findings: what an examination finds.
     """
 
     written: dict[str, dict[Partition, Written]] = field(default_factory=dict)
@@ -40,6 +42,7 @@ class FakeWarehouse:
     queries: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     fails_at: int | None = None
     is_leased: bool = False
+    findings: list[Finding] = field(default_factory=list)
     clock: datetime = datetime(2021, 1, 1, tzinfo=UTC)
 
     def deploy(self, *, dry_run: bool = False) -> list[str]:
@@ -90,6 +93,10 @@ class FakeWarehouse:
             yield
         finally:
             self.is_leased = False
+
+    def examine(self) -> list[Finding]:
+        """The findings prepared."""
+        return list(self.findings)
 
     def close(self) -> None:
         """Nothing to do."""

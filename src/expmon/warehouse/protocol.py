@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from expmon.catalog.model import Relation, Statement
+    from expmon.findings import Finding
     from expmon.windows import Partition
 
 
@@ -158,6 +159,10 @@ class Warehouse(Protocol):
         Raises:
             WarehouseLocked: another run has it, for longer than ``wait``.
         """
+        ...
+
+    def examine(self) -> list[Finding]:
+        """What is there, and what is missing; nothing is changed, and what fails is a finding."""
         ...
 
     def close(self) -> None:
