@@ -13,14 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
+
+from measuring import Watch, resident
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,30 +156,6 @@ def direct(monitor: Monitor) -> tuple[int, int]:
     ]
     table = pa.Table.from_batches(batches, schema)
     return len(table), table.nbytes
-
-
-class Watch:
-    """Looks at the resident memory every few milliseconds."""
-
-    def __enter__(self) -> Self:
-        self.peak = resident()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._done.wait(0.002):
-            self.peak = max(self.peak, resident())
-
-
-def resident() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
 
 
 SIDES = {"direct": direct, "fetch_dataframe": fetch}

@@ -308,6 +308,10 @@ class Counting:
         self.queries.append(statement.name)
         return self.inner.query(statement, parameters)
 
+    def batches(self, statement, parameters):
+        self.queries.append(statement.name)
+        return self.inner.batches(statement, parameters)
+
 
 @pytest.mark.parametrize("slugs", [[SLUG], [SLUG, "other"], ["a", "b", "c", "d", SLUG, "other"]])
 def test_an_export_asks_two_queries_however_many_experiments_there_are(played, slugs):

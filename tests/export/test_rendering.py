@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 
-from expmon.export.rendering import ExportFile, files, json_bytes, time_text
+from expmon.export.rendering import Points, json_bytes, time_text
+from expmon.export.rendering import files as rendered
 from expmon.export.store import crc32c
 
 FIVE_PAST = datetime(2021, 1, 26, 0, 5, tzinfo=UTC)
@@ -13,24 +15,41 @@ MIDNIGHT = datetime(2021, 1, 26, tzinfo=UTC)
 POINTS = [(FIVE_PAST, "a", 17), (FIVE_PAST, "b", -2), (MIDNIGHT, "a", 0)]
 
 
+def files(experiment, dataset, points):
+    """The two files of points of time, branch and value, as an engine gives them."""
+    types = {"time": pa.timestamp("us", "UTC"), "branch": pa.string(), "value": pa.int64()}
+    structs = [{"time": t, "branch": b, "value": v} for t, b, v in points]
+    return rendered(experiment, dataset, Points.of(pa.array(structs, pa.struct(types.items()))))
+
+
 def test_files_are_bytes_for_bytes_what_consumers_parse():
     total, by_branch = files("exp", "experiment_enrollment_overall", POINTS)
-    assert total == ExportFile(
+    assert (total.name, total.experiment, total.dataset, total.rows, total.data) == (
         "exp_experiment_enrollment_overall.json",
         "exp",
         "experiment_enrollment_overall",
         2,
-        b'[{"time":"2021-01-26 00:05:00 UTC","value":"15"},'
-        b'{"time":"2021-01-26 00:00:00 UTC","value":"0"}]',
+        (
+            b'[{"time":"2021-01-26 00:05:00 UTC","value":"15"},'
+            b'{"time":"2021-01-26 00:00:00 UTC","value":"0"}]'
+        ),
     )
-    assert by_branch == ExportFile(
+    assert (
+        by_branch.name,
+        by_branch.experiment,
+        by_branch.dataset,
+        by_branch.rows,
+        by_branch.data,
+    ) == (
         "exp_experiment_enrollment_overall_by_branch.json",
         "exp",
         "experiment_enrollment_overall",
         3,
-        b'[{"branch":"a","time":"2021-01-26 00:05:00 UTC","value":"17"},'
-        b'{"branch":"b","time":"2021-01-26 00:05:00 UTC","value":"-2"},'
-        b'{"branch":"a","time":"2021-01-26 00:00:00 UTC","value":"0"}]',
+        (
+            b'[{"branch":"a","time":"2021-01-26 00:05:00 UTC","value":"17"},'
+            b'{"branch":"b","time":"2021-01-26 00:05:00 UTC","value":"-2"},'
+            b'{"branch":"a","time":"2021-01-26 00:00:00 UTC","value":"0"}]'
+        ),
     )
 
 
@@ -79,4 +98,8 @@ def test_json_is_compact_and_utf_8():
 )
 def test_checksums_are_those_that_cloud_storage_shows(data, checksum):
     assert crc32c(data) == checksum
-    assert ExportFile("n", "e", "d", 0, data).crc32c == checksum
+
+
+def test_a_file_has_the_checksum_of_its_content():
+    for file in files("exp", "d", POINTS):
+        assert file.crc32c == crc32c(file.data)

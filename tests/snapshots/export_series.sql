@@ -100,6 +100,7 @@ WITH experiments AS (
     dataset,
     experiment,
     branch,
+    time,
     IF(
       is_coarse,
       TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE),
@@ -111,8 +112,6 @@ WITH experiments AS (
     ON experiment = slug
   WHERE
     time >= start
-  QUALIFY
-    ROW_NUMBER() OVER (PARTITION BY dataset, experiment, branch, point ORDER BY time DESC) = 1
 ), days AS (
   SELECT
     'experiment_enrollment_daily_active_population' AS dataset,
@@ -154,8 +153,13 @@ WITH experiments AS (
     experiment,
     branch,
     point,
-    value
+    ANY_VALUE(value HAVING MAX time) AS value
   FROM running_sums_since_start
+  GROUP BY
+    dataset,
+    experiment,
+    branch,
+    point
   UNION ALL
   SELECT
     dataset,

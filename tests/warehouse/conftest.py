@@ -208,10 +208,23 @@ def sources(bigquery_server, pipeline):
 
 
 @pytest.fixture(scope="session")
-def whole(bigquery_server, sources):
+def deployed_names(bigquery_server, sources):
     """A project with all that deploy makes, over these sources."""
     with place_on(bigquery_server, over(sources, _name())) as place:
         place.warehouse().deploy()
+    return place.names
+
+
+@pytest.fixture(scope="session")
+def opened():
+    """Makes a place of a server and names, to be used in a `with` statement."""
+    return place_on
+
+
+@pytest.fixture
+def whole(bigquery_server, deployed_names):
+    """The project with everything."""
+    with place_on(bigquery_server, deployed_names) as place:
         yield place
 
 

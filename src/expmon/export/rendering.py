@@ -4,16 +4,41 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from expmon.export.store import crc32c
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
+    from collections.abc import Sequence
 
-Point = tuple["datetime", str, int]
-"""Time in UTC, branch, value."""
+    import pyarrow as pa
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """An experiment's points of a dataset, column by column, newest first, then by branch.
+
+    Attributes:
+        times: in microseconds since 1970, UTC.
+    """
+
+    times: Sequence[int] = ()
+    branches: Sequence[str] = ()
+    values: Sequence[int] = ()
+
+    @classmethod
+    def of(cls, points: pa.StructArray) -> Points:
+        """From an array of structs of ``time``, ``branch`` and ``value``."""
+        import pyarrow as pa
+
+        times = points.field("time").cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+        return cls(
+            times.to_pylist(), points.field("branch").to_pylist(), points.field("value").to_pylist()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,35 +47,34 @@ class ExportFile:
 
     Attributes:
         rows: how many points it has.
+        crc32c: its checksum, as Cloud Storage writes it.
+        data: its content; empty once it is no longer needed.
     """
 
     name: str
     experiment: str
     dataset: str
     rows: int
+    crc32c: str
     data: bytes
 
-    @property
-    def crc32c(self) -> str:
-        """Its checksum, as Cloud Storage writes it."""
-        return crc32c(self.data)
 
-
-def files(experiment: str, dataset: str, points: Sequence[Point]) -> tuple[ExportFile, ExportFile]:
+def files(experiment: str, dataset: str, points: Points) -> tuple[ExportFile, ExportFile]:
     """The file of all branches added up, and the one by branch.
 
     Args:
         experiment: its slug, which has been checked.
         dataset: its name.
-        points: newest first, then by branch.
+        points: of all branches.
     """
-    totals: dict[datetime, int] = {}
-    for time, _, value in points:
+    totals: dict[int, int] = {}
+    for time, value in zip(points.times, points.values, strict=True):
         totals[time] = totals.get(time, 0) + value
-    total = [{"time": time_text(time), "value": str(value)} for time, value in totals.items()]
+    total = [f'{{"time":"{_text(time)}","value":"{value}"}}' for time, value in totals.items()]
+    names = {branch: json_bytes(branch).decode() for branch in set(points.branches)}
     by_branch = [
-        {"branch": branch, "time": time_text(time), "value": str(value)}
-        for time, branch, value in points
+        f'{{"branch":{names[branch]},"time":"{_text(time)}","value":"{value}"}}'
+        for time, branch, value in zip(points.times, points.branches, points.values, strict=True)
     ]
     return (
         _file(f"{experiment}_{dataset}.json", experiment, dataset, total),
@@ -69,8 +93,12 @@ def json_bytes(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _file(
-    name: str, experiment: str, dataset: str, records: Iterable[dict[str, str]]
-) -> ExportFile:
-    rows = list(records)
-    return ExportFile(name, experiment, dataset, len(rows), json_bytes(rows))
+@lru_cache(maxsize=100_000)
+def _text(time: int) -> str:
+    """The same few thousand times stand in every file of an export."""
+    return time_text(_EPOCH + timedelta(microseconds=time))
+
+
+def _file(name: str, experiment: str, dataset: str, records: Sequence[str]) -> ExportFile:
+    data = f"[{','.join(records)}]".encode()
+    return ExportFile(name, experiment, dataset, len(records), crc32c(data), data)

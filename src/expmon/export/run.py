@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from expmon.catalog import EXPORTED
 from expmon.catalog.model import Series
 from expmon.errors import UnknownExperiment
 from expmon.export.index import Claim, known_checksums, write_index
-from expmon.export.rendering import files
+from expmon.export.rendering import Points, files
 from expmon.export.uploads import listed_generations, upload_pool, write_files
 from expmon.slugs import is_slug
 from expmon.statements.reading import export_metadata, export_series, first_time
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from expmon.catalog.model import Dataset, Names
-    from expmon.export.rendering import ExportFile, Point
+    from expmon.export.rendering import ExportFile
     from expmon.export.store import Store
     from expmon.warehouse.protocol import Warehouse
 
 log = logging.getLogger(__name__)
+
+_AT_ONCE = 8
+"""So many series are written at the same time, and no more are kept: two files each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +132,27 @@ class Exporter:
         generations = listed_generations(claim.store, prefixes)
         exported: list[ExportFile] = []
         changed: list[str] = []
+        seen: set[str] = set()
         with upload_pool() as pool:
-            for slug, series in self._series(starts, datasets):
-                if self.progress is not None:
-                    self.progress(slug)
+            for some in self._some_series(starts, datasets):
+                for slug in [slug for slug, _, _ in some if slug not in seen]:
+                    seen.add(slug)
+                    if self.progress is not None:
+                        self.progress(slug)
                 claim.check()
-                own = [f for d in datasets for f in files(slug, d.name, series.get(d.name, []))]
+                own = [file for series in some for file in files(*series)]
                 stale = [f for f in own if checksums.get(f.name) != f.crc32c]
                 write_files(pool, claim, stale, generations=generations)
-                exported += own
+                exported += [replace(file, data=b"") for file in own]
                 changed += [file.name for file in stale]
         return exported, changed
 
-    def _series(
+    def _some_series(
         self, starts: Mapping[str, date], datasets: Sequence[Dataset]
-    ) -> Iterator[tuple[str, dict[str, list[Point]]]]:
-        """Each experiment with its points by dataset."""
-        if not starts:
+    ) -> Iterator[list[tuple[str, str, Points]]]:
+        """The series, a few at a time, as they arrive; at last those that have no point."""
+        waiting = dict.fromkeys((slug, d.name) for slug in starts for d in datasets)
+        if not waiting:
             return
         begin = {slug: day_start(start) for slug, start in starts.items()}
         parameters: dict[str, Any] = {
@@ -154,12 +161,16 @@ class Exporter:
             "earliest_start": min(begin.values()),
             "as_of": self.as_of,
         }
-        rows = self.warehouse.query(export_series(self.names, datasets), parameters)
-        places: dict[str, list[int]] = {slug: [] for slug in starts}
-        for place, slug in enumerate(rows.column("experiment").to_pylist()):
-            places[slug].append(place)
-        for slug, found in places.items():
-            yield slug, {rows.column("dataset")[p].as_py(): _points(rows, p) for p in found}
+        statement = export_series(self.names, datasets)
+        for batch in self.warehouse.batches(statement, parameters):
+            for start in range(0, batch.num_rows, _AT_ONCE):
+                some = list(_series(batch.slice(start, _AT_ONCE)))
+                for slug, dataset, _ in some:
+                    del waiting[slug, dataset]
+                yield some
+        empty = [(slug, dataset, Points()) for slug, dataset in waiting]
+        for start in range(0, len(empty), _AT_ONCE):
+            yield empty[start : start + _AT_ONCE]
 
     def _through(self, metadata: pa.Table) -> dict[str, datetime]:
         """The latest window that each dataset has been derived for."""
@@ -194,6 +205,7 @@ def _starts(metadata: pa.Table) -> Iterator[tuple[str, date | None]]:
             yield row["slug"], row["start_date"]
 
 
-def _points(rows: pa.Table, place: int) -> list[Point]:
-    points = rows.column("points")[place].as_py()
-    return [(p["time"].astimezone(UTC), p["branch"], p["value"]) for p in points]
+def _series(batch: pa.RecordBatch) -> Iterator[tuple[str, str, Points]]:
+    columns = [batch.column(name) for name in ("experiment", "dataset", "points")]
+    for experiment, dataset, points in zip(*columns, strict=True):
+        yield experiment.as_py(), dataset.as_py(), Points.of(points.values)

@@ -134,7 +134,7 @@ def export_series(names: Names, datasets: Sequence[Dataset]) -> Statement:
     points = []
     for name, rollup, rolled_up in (
         ("counts", Rollup.SUM, _summed),
-        ("running_sums", Rollup.LAST, _as_they_are),
+        ("running_sums", Rollup.LAST, _latest),
         ("days", None, _as_they_are),
     ):
         if members := [dataset for dataset in datasets if _coarser(dataset) is rollup]:
@@ -176,20 +176,21 @@ def _since_start(step: str, rollup: Rollup | None) -> exp.Select:
         "dataset",
         "experiment",
         "branch",
+        *(["time"] if rollup is Rollup.LAST else []),
         f"IF(is_coarse, {half_hour}, time) AS point" if rollup else "time AS point",
         "value",
     ).from_(step)
-    query = where(query.join("experiments", on=expression("experiment = slug")), "time >= start")
-    if rollup is not Rollup.LAST:
-        return query
-    last = (
-        "ROW_NUMBER() OVER (PARTITION BY dataset, experiment, branch, point ORDER BY time DESC) = 1"
-    )
-    return query.qualify(last, dialect="bigquery")
+    return where(query.join("experiments", on=expression("experiment = slug")), "time >= start")
 
 
 def _summed(step: str) -> exp.Select:
     query = select("dataset", "experiment", "branch", "point", "SUM(value) AS value").from_(step)
+    return query.group_by("dataset", "experiment", "branch", "point")
+
+
+def _latest(step: str) -> exp.Select:
+    latest = "ANY_VALUE(value HAVING MAX time) AS value"
+    query = select("dataset", "experiment", "branch", "point", latest).from_(step)
     return query.group_by("dataset", "experiment", "branch", "point")
 
 

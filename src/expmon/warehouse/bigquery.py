@@ -101,6 +101,29 @@ class BigQueryWarehouse:
         """The rows of the statement, through the Storage Read API where that is allowed."""
         return self._rows(self._jobs.run(statement, parameters), progress=progress)
 
+    def batches(
+        self, statement: Statement, parameters: Mapping[str, Any]
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of the statement as BigQuery sends them; see `query` for by which way."""
+        from google.api_core.exceptions import PermissionDenied
+
+        done = self._jobs.run(statement, parameters)
+        rows = done.rows
+        with translated(statement.name, sql=done.job.query):
+            if self._may_read_storage and self._storage is not None:
+                found = rows.to_arrow_iterable(bqstorage_client=self._storage, max_stream_count=1)
+                try:
+                    first = next(found, None)
+                except PermissionDenied:
+                    self._warn_of_rest()
+                    rows = done.job.result(job_retry=None)
+                else:
+                    if first is not None:
+                        yield first
+                        yield from found
+                    return
+            yield from rows.to_arrow_iterable()
+
     def write(self, writes: Iterable[Write]) -> Iterator[Written]:
         """Replace the partitions at the same time, and then remember them in one statement."""
         writes = list(writes)
@@ -264,15 +287,18 @@ class BigQueryWarehouse:
                 try:
                     return rows.to_arrow(progress_bar_type=bar, bqstorage_client=self._storage)
                 except PermissionDenied:
-                    self._may_read_storage = False
-                    warnings.warn(
-                        "rows are fetched over BigQuery's REST API, which is slow: for the Storage "
-                        "Read API the role roles/bigquery.readSessionUser on "
-                        f"{self.settings.project} is missing",
-                        stacklevel=2,
-                    )
+                    self._warn_of_rest()
                     rows = done.job.result(job_retry=None)
             return rows.to_arrow(progress_bar_type=bar, create_bqstorage_client=False)
+
+    def _warn_of_rest(self) -> None:
+        """Say once that rows come slowly, and why."""
+        self._may_read_storage = False
+        warnings.warn(
+            "rows are fetched over BigQuery's REST API, which is slow: for the Storage Read API "
+            f"the role roles/bigquery.readSessionUser on {self.settings.project} is missing",
+            stacklevel=3,
+        )
 
     def _hold_lease(self) -> None:
         """Make sure that the lease outlasts a job that begins now, all its attempts included."""

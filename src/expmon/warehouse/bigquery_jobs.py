@@ -232,9 +232,13 @@ class Jobs:
         patience = min(self.settings.retry_deadline.total_seconds(), _RESULT_SECONDS)
         left = self.settings.retry_deadline.total_seconds()
         briefly = self.retry.with_timeout(patience)
+        # The rows that a table was written with are counted, and not fetched.
+        page_size = 1 if job.write_disposition else None
         while True:
             try:
-                return job.result(retry=briefly, job_retry=None, timeout=_REQUEST_SECONDS)
+                return job.result(
+                    page_size, retry=briefly, job_retry=None, timeout=_REQUEST_SECONDS
+                )
             except TimeoutError:
                 if time.monotonic() >= deadline:
                     raise

@@ -100,6 +100,12 @@ class DuckDBWarehouse:
         del progress
         return self._file.arrow(duckdb_sql(statement), parameters, name=statement.name)
 
+    def batches(
+        self, statement: Statement, parameters: Mapping[str, Any]
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of the statement; they are in this process's memory anyway."""
+        yield from self.query(statement, parameters).to_batches()
+
     def write(self, writes: Iterable[Write]) -> Iterator[Written]:
         """Replace the partitions one after the other."""
         return map(self._write, writes)

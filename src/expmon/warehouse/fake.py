@@ -69,6 +69,12 @@ class FakeWarehouse:
             raise WarehouseError(f"no answer to {statement.name} has been prepared")
         return self.answers[statement.name]
 
+    def batches(
+        self, statement: Statement, parameters: Mapping[str, Any]
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows prepared for the statement."""
+        yield from self.query(statement, parameters).to_batches()
+
     def write(self, writes: Iterable[Write]) -> Iterator[Written]:
         """Remember the writes; they have no rows."""
         return map(self._write, writes)

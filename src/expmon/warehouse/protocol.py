@@ -129,6 +129,12 @@ class Warehouse(Protocol):
         """
         ...
 
+    def batches(
+        self, statement: Statement, parameters: Mapping[str, Any]
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a query as they arrive, in no order, so that few are kept at a time."""
+        ...
+
     def write(self, writes: Iterable[Write]) -> Iterator[Written]:
         """Replace partitions, each whole or not at all, and remember them.
 
