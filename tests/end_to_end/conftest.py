@@ -7,6 +7,14 @@ import contextlib
 import pytest
 
 import worlds
+from emulators import launch
+
+
+@pytest.fixture
+def bigquery_server():
+    """An emulator of each test's own: it takes longer for everything with each table it holds."""
+    with launch.required(launch.bigquery()) as server:
+        yield server
 
 
 @pytest.fixture(params=["embedded", pytest.param("cloud", marks=pytest.mark.enable_socket)])

@@ -1,7 +1,8 @@
 """BigQuery for tests: projects of a test's own on the emulator, and a proxy that fails on demand.
 
-The sources are ingestion's: one project has them with a few pings, and the views and tables of all
-others are over that.
+The sources are ingestion's: one project has them with a few pings, and the views and tables of
+others are over that. The emulator takes longer for everything with each table that it holds: so
+tests share projects, emptied before each test, and those with many tables are on another server.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from google.cloud.bigquery.retry import DEFAULT_RETRY
 import expmon
 import reference
 import worlds
+from emulators import launch
 from emulators.proxy import Proxy
 from expmon import Monitor
 from expmon.catalog import RELATIONS, TIERS
 from expmon.catalog.bookkeeping import LEASE, PARTITIONS
 from expmon.catalog.model import Kind, Names
-from expmon.catalog.sources import EVENTS_LIVE
+from expmon.catalog.sources import EVENT_V4, EVENTS_LIVE, MAIN_V4
 from expmon.materialize.schedule import Settings
 from expmon.statements import bookkeeping, render
 from expmon.warehouse.bigquery import STORAGE_EMULATOR, BigQueryWarehouse
@@ -38,7 +40,6 @@ from playing import at
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from emulators import launch
     from expmon.catalog.model import Relation, TableName
 
 SECONDS = 60
@@ -52,6 +53,7 @@ PINGS = (
 )
 """Of the hours 00 and 01, and none later."""
 HOURLY = tuple(tiers.hourly for tiers in TIERS)
+LIVE_SOURCES = (EVENT_V4, MAIN_V4)
 OF_HOURS = (EVENTS_LIVE, *HOURLY, PARTITIONS, LEASE)
 """What an hourly run reads and writes, but for the sources."""
 
@@ -64,6 +66,7 @@ class Place:
     names: Names
     google: bigquery.Client
     pings: tuple[Any, ...] = PINGS
+    earlier: frozenset[str] = frozenset()
     opened: list[BigQueryWarehouse] = field(default_factory=list)
 
     def warehouse(
@@ -103,8 +106,8 @@ class Place:
         return sorted(f"{relation.split('.')[1]}${partition}" for relation, partition in found)
 
     def jobs(self, start: str = "expmon-") -> list[str]:
-        """The ids of the jobs that were started, sorted: each once, as BigQuery sees to it."""
-        found = (job.job_id for job in self.google.list_jobs(timeout=SECONDS))
+        """The ids of the jobs of this test, sorted: each once, as BigQuery sees to it."""
+        found = {job.job_id for job in self.google.list_jobs(timeout=SECONDS)} - self.earlier
         return sorted(name for name in found if name.startswith(start))
 
     def written_by(self) -> dict[str, int]:
@@ -114,6 +117,14 @@ class Place:
             destination = name.removeprefix("expmon-").rsplit("-", 2)[0]
             counts[destination] = counts.get(destination, 0) + 1
         return counts
+
+    def clear(self, *relations: Relation) -> None:
+        """Leave no rows in these tables, no memory of any, and the lease free."""
+        tables = [relation.table for relation in (PARTITIONS, LEASE, *relations)]
+        script = [f"DELETE FROM {{derived}}.{table} WHERE TRUE" for table in tables]
+        free = "INSERT INTO {derived}.expmon_lease_v1 (run_id, expires_at) VALUES (NULL, NULL)"
+        self.sql("; ".join([*script, free]))
+        self.earlier = frozenset(self.jobs(""))
 
     def put(self, *relations: Relation) -> None:
         """Make relations as deploy does, but only these and without looking first."""
@@ -198,27 +209,51 @@ def pipeline(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def sources(bigquery_server, pipeline):
-    """A project with the sources alone, and the pings in them."""
-    project = _name()
-    with place_on(bigquery_server, Names(*[project] * 3)) as place:
-        place.put(*worlds.SOURCES)
-        place.publish(pipeline, *worlds.SOURCES)
+def opened():
+    """Makes a place of a server and names, to be used in a `with` statement."""
+    return place_on
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A BigQuery for few tables."""
+    with launch.required(launch.bigquery()) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def sources(server, pipeline):
+    """A project with the live sources alone, and the pings in them."""
+    with place_on(server, Names(*[_name()] * 3)) as place:
+        place.put(*LIVE_SOURCES)
+        place.publish(pipeline, *LIVE_SOURCES)
         yield place
 
 
 @pytest.fixture(scope="session")
-def deployed_names(bigquery_server, sources):
-    """A project with all that deploy makes, over these sources."""
-    with place_on(bigquery_server, over(sources, _name())) as place:
-        place.warehouse().deploy()
+def names_of_hours(server, sources):
+    """A project with what an hourly run needs, over these sources."""
+    with place_on(server, over(sources, _name())) as place:
+        place.put(*OF_HOURS)
     return place.names
 
 
+@pytest.fixture
+def place(server, names_of_hours, hasty):
+    """The project of hourly runs, and nothing written yet."""
+    with place_on(server, names_of_hours) as found:
+        found.clear(*HOURLY)
+        yield found
+
+
 @pytest.fixture(scope="session")
-def opened():
-    """Makes a place of a server and names, to be used in a `with` statement."""
-    return place_on
+def deployed_names(bigquery_server, pipeline):
+    """A project with everything: the sources with the pings, and what deploy makes."""
+    with place_on(bigquery_server, Names(*[_name()] * 3)) as place:
+        place.put(*worlds.SOURCES)
+        place.publish(pipeline, *worlds.SOURCES)
+        place.warehouse().deploy()
+    return place.names
 
 
 @pytest.fixture
@@ -230,29 +265,15 @@ def whole(bigquery_server, deployed_names):
 
 @pytest.fixture
 def emptied(whole, hasty):
-    """The project with everything, and nothing written yet: no rows and no memory of any."""
-    tables = [PARTITIONS, *(r for r in RELATIONS.values() if r.cadence is not None)]
-    deletions = [f"DELETE FROM {{derived}}.{relation.table} WHERE TRUE" for relation in tables]
-    free = "UPDATE {derived}.expmon_lease_v1 SET run_id = NULL, expires_at = NULL WHERE TRUE"
-    whole.sql("; ".join([*deletions, free]))
+    """The same, and nothing written yet."""
+    whole.clear(*(r for r in RELATIONS.values() if r.cadence is not None))
     return whole
-
-
-@pytest.fixture
-def place(bigquery_server, sources, hasty):
-    """A new project with what an hourly run needs, over the same sources."""
-    with place_on(bigquery_server, over(sources, _name())) as made:
-        made.put(*OF_HOURS)
-        yield made
 
 
 def over(sources: Place, project: str) -> Names:
     """The names of a project whose sources lie in another one."""
-    return Names(
-        *[project] * 3,
-        renamed={source.name: str(sources.names.of(source)) for source in worlds.SOURCES},
-        physical={source.name: str(sources.names.behind(source)) for source in worlds.SOURCES},
-    )
+    places = {source.name: str(sources.of(source)) for source in LIVE_SOURCES}
+    return Names(*[project] * 3, renamed=places, physical=places)
 
 
 def _name() -> str:
@@ -260,8 +281,15 @@ def _name() -> str:
 
 
 @pytest.fixture
-def proxy(bigquery_server):
-    """A proxy in front of the emulator."""
+def proxy(server):
+    """A proxy in front of the BigQuery for few tables."""
+    with Proxy(server.rest_url) as running:
+        yield running
+
+
+@pytest.fixture
+def proxy_of_whole(bigquery_server):
+    """A proxy in front of the one with everything."""
     with Proxy(bigquery_server.rest_url) as running:
         yield running
 
@@ -286,7 +314,7 @@ def new_place():
         yield lambda server: stack.enter_context(place_on(server, Names(*[_name()] * 3)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def relations_of_hours():
-    """What an hourly run reads and writes, but for the sources."""
-    return OF_HOURS
+    """What an hourly run reads and writes."""
+    return (*LIVE_SOURCES, *OF_HOURS)

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 from google.cloud import bigquery
 
-from emulators.proxy import Fault
+from emulators import launch
+from emulators.proxy import Fault, Proxy
 from expmon.catalog import RELATIONS
 from expmon.catalog.bookkeeping import LEASE
 from expmon.catalog.enrollment import ENROLLMENT
@@ -41,10 +42,26 @@ def only(monkeypatch):
     return only
 
 
+@pytest.fixture(scope="module")
+def server():
+    """A BigQuery of this module's own: the emulator slows down with each table it ever had."""
+    with launch.required(launch.bigquery()) as running:
+        yield running
+
+
 @pytest.fixture
-def own(new_place, bigquery_server, hasty):
-    """A project with nothing in it."""
-    return new_place(bigquery_server)
+def own(new_place, server, hasty):
+    """A project with nothing in it, and gone afterwards."""
+    place = new_place(server)
+    yield place
+    for found in place.google.list_datasets(timeout=SECONDS):
+        place.google.delete_dataset(found.reference, delete_contents=True, timeout=SECONDS)
+
+
+@pytest.fixture
+def proxy(server):
+    with Proxy(server.rest_url) as running:
+        yield running
 
 
 def deployed(place, url=None, *, dry_run=False):
@@ -121,10 +138,10 @@ def test_every_relation_is_made_as_the_catalogue_declares_it(whole):
     assert whole.sql("SELECT run_id, expires_at FROM {derived}.expmon_lease_v1") == [(None, None)]
 
 
-def test_a_second_deploy_does_nothing(whole, proxy):
-    assert whole.warehouse(proxy.url).deploy() == []
-    assert writes(proxy) == []
-    (merge,) = proxy.of("POST", "/jobs$")
+def test_a_second_deploy_does_nothing(whole, proxy_of_whole):
+    assert whole.warehouse(proxy_of_whole.url).deploy() == []
+    assert writes(proxy_of_whole) == []
+    (merge,) = proxy_of_whole.of("POST", "/jobs$")
     assert b"MERGE" in merge.body
     assert whole.sql("SELECT COUNT(*) FROM {derived}.expmon_lease_v1") == [(1,)]
 
@@ -340,9 +357,7 @@ def test_a_view_over_a_source_that_is_not_there_names_the_source(own, only):
 
 
 @pytest.mark.parametrize("is_one", [True, False])
-def test_the_experiments_are_made_only_where_everything_is_ones_own(
-    own, only, is_one, bigquery_server
-):
+def test_the_experiments_are_made_only_where_everything_is_ones_own(own, only, is_one):
     only(TABLE, EXPERIMENTS)
     project = own.names.data
     if not is_one:

@@ -28,9 +28,9 @@ AS_OF = at("2021-01-26T02:30")
 
 
 @pytest.fixture
-def leased(new_place, bigquery_server, hasty):
+def own(new_place, server, hasty):
     """A project with the tables of the bookkeeping alone."""
-    made = new_place(bigquery_server)
+    made = new_place(server)
     made.put(PARTITIONS, LEASE)
     return made
 
@@ -51,10 +51,10 @@ def steal(place, name="somebody-else", minutes=10):
     )
 
 
-def test_a_second_run_is_told_who_has_the_lease_and_until_when(leased):
-    first, second = leased.warehouse(), leased.warehouse()
+def test_a_second_run_is_told_who_has_the_lease_and_until_when(place):
+    first, second = place.warehouse(), place.warehouse()
     with first.lease(NO_WAIT):
-        run_id, seconds = holder(leased)
+        run_id, seconds = holder(place)
         # For two jobs, one after the other, and five minutes more.
         assert 24 * 60 < seconds <= 25 * 60
         with (
@@ -66,18 +66,18 @@ def test_a_second_run_is_told_who_has_the_lease_and_until_when(leased):
         (told,) = re.findall(r"until (\S+ \S+) UTC at the latest", str(caught.value))
         until = datetime.fromisoformat(told).replace(tzinfo=UTC)
         assert abs(until - datetime.now(UTC) - timedelta(minutes=25)) < timedelta(minutes=1)
-        assert holder(leased)[0] == run_id
-    assert holder(leased) == (None, None)
+        assert holder(place)[0] == run_id
+    assert holder(place) == (None, None)
     with second.lease(NO_WAIT):
-        assert holder(leased)[0] not in {None, run_id}
+        assert holder(place)[0] not in {None, run_id}
 
 
-def test_a_second_run_waits_for_the_first_as_long_as_asked(leased, monkeypatch):
+def test_a_second_run_waits_for_the_first_as_long_as_asked(place, monkeypatch):
     monkeypatch.setattr("expmon.warehouse.bigquery._LEASE_PAUSE", 0.05)
     taken, end, ended = threading.Event(), threading.Event(), []
 
     def first():
-        with leased.warehouse().lease(NO_WAIT):
+        with place.warehouse().lease(NO_WAIT):
             taken.set()
             assert end.wait(60)
             ended.append("first")
@@ -86,7 +86,7 @@ def test_a_second_run_waits_for_the_first_as_long_as_asked(leased, monkeypatch):
     thread.start()
     try:
         assert taken.wait(60)
-        second = leased.warehouse()
+        second = place.warehouse()
         began = time.monotonic()
         with pytest.raises(WarehouseLocked), second.lease(timedelta(seconds=1)):
             pass
@@ -100,38 +100,38 @@ def test_a_second_run_waits_for_the_first_as_long_as_asked(leased, monkeypatch):
     assert ended == ["first", "second"]
 
 
-def test_a_run_that_fails_gives_the_lease_back(leased):
-    with pytest.raises(ZeroDivisionError), leased.warehouse().lease(NO_WAIT):
+def test_a_run_that_fails_gives_the_lease_back(place):
+    with pytest.raises(ZeroDivisionError), place.warehouse().lease(NO_WAIT):
         _ = 1 / 0
-    assert holder(leased) == (None, None)
+    assert holder(place) == (None, None)
 
 
-def test_a_lease_that_has_expired_is_taken_and_its_former_owner_frees_nothing(leased):
-    steal(leased, "a-run-that-died", minutes=-1)
-    warehouse = leased.warehouse()
+def test_a_lease_that_has_expired_is_taken_and_its_former_owner_frees_nothing(place):
+    steal(place, "a-run-that-died", minutes=-1)
+    warehouse = place.warehouse()
     with warehouse.lease(NO_WAIT):
-        mine, _ = holder(leased)
+        mine, _ = holder(place)
         assert mine != "a-run-that-died"
-        steal(leased, "a-younger-run")
+        steal(place, "a-younger-run")
     # That run's hold is its own: the one that lost it doesn't take it away.
-    assert holder(leased)[0] == "a-younger-run"
+    assert holder(place)[0] == "a-younger-run"
 
 
 @pytest.mark.parametrize("minutes", [0, 1])
-def test_a_lease_counts_until_its_very_end(leased, minutes):
-    steal(leased, minutes=minutes)
-    warehouse = leased.warehouse()
+def test_a_lease_counts_until_its_very_end(place, minutes):
+    steal(place, minutes=minutes)
+    warehouse = place.warehouse()
     if minutes:
         with pytest.raises(WarehouseLocked, match="somebody-else"), warehouse.lease(NO_WAIT):
             pass
     else:
         with warehouse.lease(NO_WAIT):
-            assert holder(leased)[0] != "somebody-else"
+            assert holder(place)[0] != "somebody-else"
 
 
-def test_of_many_that_want_the_lease_at_once_one_gets_it(leased):
+def test_of_many_that_want_the_lease_at_once_one_gets_it(place):
     barrier, done = threading.Barrier(4), threading.Barrier(4)
-    warehouses = [leased.warehouse() for _ in range(4)]
+    warehouses = [place.warehouse() for _ in range(4)]
 
     def take(warehouse):
         barrier.wait(60)
@@ -145,40 +145,40 @@ def test_of_many_that_want_the_lease_at_once_one_gets_it(leased):
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(take, warehouses)) == [False, False, False, True]
-    assert holder(leased) == (None, None)
+    assert holder(place) == (None, None)
 
 
-def test_without_its_row_there_is_nothing_to_take(leased):
-    leased.sql("DELETE FROM {derived}.expmon_lease_v1 WHERE TRUE")
-    warehouse = leased.warehouse()
+def test_without_its_row_there_is_nothing_to_take(own):
+    own.sql("DELETE FROM {derived}.expmon_lease_v1 WHERE TRUE")
+    warehouse = own.warehouse()
     with (
         pytest.raises(NotDeployed, match="its one row is missing") as caught,
         warehouse.lease(NO_WAIT),
     ):
         pass
     assert caught.value.relation == LEASE.name
-    warehouse._jobs.run(bookkeeping.lease_row(leased.names), {})
+    warehouse._jobs.run(bookkeeping.lease_row(own.names), {})
     with warehouse.lease(NO_WAIT):
-        assert holder(leased)[0]
+        assert holder(own)[0]
 
 
-def test_without_its_table_deploy_is_what_to_do(leased):
-    leased.google.delete_table(str(leased.names.of(LEASE)))
+def test_without_its_table_deploy_is_what_to_do(own):
+    own.google.delete_table(str(own.names.of(LEASE)))
     with (
         pytest.raises(NotDeployed, match="expmon deploy"),
-        leased.warehouse().lease(NO_WAIT),
+        own.warehouse().lease(NO_WAIT),
     ):
         pass
 
 
-def test_the_answer_that_says_it_was_taken_may_be_lost(leased, proxy):
+def test_the_answer_that_says_it_was_taken_may_be_lost(place, proxy):
     """The lease is one's own then: asking again finds the job that has taken it."""
     lost = Fault(method="POST", path="/jobs", content=b"take_lease", action="lose", count=2)
     proxy.add(lost)
-    with leased.warehouse(proxy.url).lease(NO_WAIT):
-        assert holder(leased)[0] is not None
+    with place.warehouse(proxy.url).lease(NO_WAIT):
+        assert holder(place)[0] is not None
     assert proxy.left == []
-    assert len(leased.jobs("expmon-take_lease")) == 1
+    assert len(place.jobs("expmon-take_lease")) == 1
 
 
 def plan_of(place, hours):

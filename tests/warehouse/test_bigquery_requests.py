@@ -53,9 +53,9 @@ def asked(parameters):
     return Statement("asked", select(*columns), tuple(parameters))
 
 
-def inserted(proxy):
+def inserted(proxy_of_whole):
     """The documents of all jobs.insert requests so far."""
-    return [json.loads(request.body) for request in proxy.of("POST", "/jobs$")]
+    return [json.loads(request.body) for request in proxy_of_whole.of("POST", "/jobs$")]
 
 
 @pytest.fixture(scope="module")
@@ -222,13 +222,13 @@ def test_a_job_began_before_it_ended_and_both_by_the_servers_clock_in_utc(sent):
         assert timedelta(0) <= entry.modified_at - entry.started_at < timedelta(minutes=5)
 
 
-def test_a_read_has_no_destination_and_times_of_any_zone_are_sent_in_utc(whole, proxy):
+def test_a_read_has_no_destination_and_times_of_any_zone_are_sent_in_utc(whole, proxy_of_whole):
     local = datetime.fromisoformat("2021-01-26T01:05:00.000001+02:00")
     statement = asked([Parameter("slugs", "ARRAY<STRING>"), Parameter("start", "TIMESTAMP")])
-    warehouse = whole.warehouse(proxy.url)
+    warehouse = whole.warehouse(proxy_of_whole.url)
     rows = warehouse.query(statement, {"slugs": ["a", "é"], "start": local}).to_pylist()
     assert rows == [{"slugs": ["a", "é"], "start": local}]
-    (body,) = inserted(proxy)
+    (body,) = inserted(proxy_of_whole)
     assert re.fullmatch(r"expmon-asked-[0-9a-f]{32}-1", body["jobReference"].pop("jobId"))
     assert body == {
         "jobReference": {"projectId": whole.names.data, "location": "US"},
@@ -251,44 +251,48 @@ def test_a_read_has_no_destination_and_times_of_any_zone_are_sent_in_utc(whole, 
             "jobTimeoutMs": "600000",
         },
     }
-    (request,) = proxy.of("POST", "/jobs$")
+    (request,) = proxy_of_whole.of("POST", "/jobs$")
     assert request.path == f"/bigquery/v2/projects/{whole.names.data}/jobs"
     assert "expmon" in request.headers["user-agent"]
 
 
-def test_the_configured_limits_are_those_of_each_job(whole, proxy):
+def test_the_configured_limits_are_those_of_each_job(whole, proxy_of_whole):
     warehouse = whole.warehouse(
-        proxy.url,
+        proxy_of_whole.url,
         priority="batch",
         maximum_bytes_billed=10**12,
         job_timeout=timedelta(seconds=90),
     )
     warehouse.query(asked([Parameter("n", "INT64")]), {"n": 1})
-    configuration = inserted(proxy)[0]["configuration"]
+    configuration = inserted(proxy_of_whole)[0]["configuration"]
     assert configuration["query"]["priority"] == "BATCH"
     assert configuration["query"]["maximumBytesBilled"] == "1000000000000"
     assert configuration["jobTimeoutMs"] == "90000"
 
 
-def test_jobs_run_in_their_own_project_and_at_the_place_of_the_data(whole, proxy):
-    warehouse = whole.warehouse(proxy.url, project="expmon-jobs", location=None)
+def test_jobs_run_in_their_own_project_and_at_the_place_of_the_data(whole, proxy_of_whole):
+    warehouse = whole.warehouse(proxy_of_whole.url, project="expmon-jobs", location=None)
     write = steps(whole.names)[0].write
     next(warehouse.write([write]))
-    body = next(b for b in inserted(proxy) if "destinationTable" in b["configuration"]["query"])
+    body = next(
+        b for b in inserted(proxy_of_whole) if "destinationTable" in b["configuration"]["query"]
+    )
     # Where the data is, the dataset was asked for, and before the first job.
-    assert proxy.requests[0].path.endswith(f"{whole.names.data}/datasets/telemetry_derived")
+    assert proxy_of_whole.requests[0].path.endswith(
+        f"{whole.names.data}/datasets/telemetry_derived"
+    )
     assert body["jobReference"]["location"] == "US"
     assert body["jobReference"]["projectId"] == "expmon-jobs"
     place = body["configuration"]["query"]["destinationTable"]
     assert place["projectId"] == whole.names.data
-    posted = proxy.of("POST", "/jobs$")
+    posted = proxy_of_whole.of("POST", "/jobs$")
     assert {request.path for request in posted} == {"/bigquery/v2/projects/expmon-jobs/jobs"}
 
 
-def test_what_a_step_would_cost_is_asked_by_a_dry_run_past_the_cache(whole, proxy):
+def test_what_a_step_would_cost_is_asked_by_a_dry_run_past_the_cache(whole, proxy_of_whole):
     write = steps(whole.names)[1].write
-    assert whole.warehouse(proxy.url).cost(write) == 0  # the emulator reads nothing
-    (body,) = inserted(proxy)
+    assert whole.warehouse(proxy_of_whole.url).cost(write) == 0  # the emulator reads nothing
+    (body,) = inserted(proxy_of_whole)
     configuration = body["configuration"]
     assert configuration["dryRun"] is True
     assert configuration["query"]["useQueryCache"] is False
@@ -297,7 +301,7 @@ def test_what_a_step_would_cost_is_asked_by_a_dry_run_past_the_cache(whole, prox
         of_time("end", "2021-01-26 06:00:00+00:00"),
     ]
     assert body["jobReference"]["location"] == "US"
-    assert len(proxy.requests) == 1
+    assert len(proxy_of_whole.requests) == 1
 
 
 class Recorder:

@@ -203,7 +203,10 @@ def test_values_come_back_as_they_were_sent(place):
 
 
 @pytest.mark.enable_socket
-def test_experiments_are_loaded_with_all_their_types_each_in_place_of_its_former_self(place):
+def test_experiments_are_loaded_with_all_their_types_each_in_place_of_its_former_self(
+    new_place, server
+):
+    place = new_place(server)
     place.put(EXPERIMENTS)
     names = EXPERIMENTS.column_names
     full = {
