@@ -69,6 +69,11 @@ def table_of(relation):
 
 
 @pytest.fixture
+def proxy(proxy_of_whole):
+    return proxy_of_whole
+
+
+@pytest.fixture
 def examination(whole, proxy, hasty):
     """Makes an examination of the project with everything, by way of the proxy."""
 
