@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import threading
@@ -11,6 +12,7 @@ import pytest
 import pings
 import playing
 from expmon import connect
+from expmon import ingest as ingestion
 from expmon.errors import InvalidTime, WarehouseError
 from playing import at
 
@@ -286,3 +288,38 @@ def test_two_ingests_of_one_process_at_once_both_succeed(tmp_path, warehouse_fil
             thread.join()
         assert failures == []
         assert one.ingest(path).rows == {"telemetry_live.event_v4": 200}
+
+
+def test_more_pings_than_go_into_a_batch_are_all_loaded_once(monitor, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingestion, "_BATCH", 3)
+    events = [pings.event_ping("2021-01-26T00:01:00Z", id=f"e{n}") for n in range(10)]
+    mains = [pings.main_ping("2021-01-27T00:01:00Z", {}, id=f"m{n}") for n in range(6)]
+    path = pings.write(tmp_path / "p.jsonl", [*events, *mains])
+    ingested = monitor.ingest(path)
+    assert ingested.rows == {EVENT_V4: 10, MAIN_V4: 6}
+    assert ingested.days == (date(2021, 1, 26), date(2021, 1, 27))
+    for source, sent in ((EVENT_V4, events), (MAIN_V4, mains)):
+        assert playing.rows(monitor, source, "document_id") == sorted((p["id"],) for p in sent)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_afterwards_as_it_was(monitor, tmp_path, enabled):
+    path = pings.write(tmp_path / "p.jsonl", [pings.event_ping("2021-01-26T00:01:00Z")])
+    was_enabled = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        monitor.ingest(path)
+        assert gc.isenabled() is enabled
+        (tmp_path / "monitoring.duckdb").unlink()
+        monitor.close()
+        with pytest.raises(WarehouseError):
+            monitor.ingest(path)
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
+
+
+def test_what_is_reported_keeps_no_pings_in_memory(monitor, tmp_path):
+    path = pings.write(tmp_path / "p.jsonl", [pings.event_ping("soon")])
+    (unreadable,) = monitor.ingest(path).skipped
+    assert unreadable.error.__traceback__ is None

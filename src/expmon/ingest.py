@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 from expmon.catalog import RELATIONS
 from expmon.catalog.sources import EXPERIMENTS
 from expmon.errors import PingError
-from expmon.sandbox import ping_row, read_documents, read_recipes
+from expmon.sandbox import Rows, ping_cells, read_documents, read_recipes
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
+    from expmon.sandbox.rows import Cells
     from expmon.warehouse.protocol import Warehouse
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
-_BATCH = 20_000
-"""So many pings are loaded in one transaction."""
+_BATCH = 60_000
+"""So many pings are loaded in one transaction: with each, DuckDB writes what is new twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +63,37 @@ def ingest(warehouse: Warehouse, paths: Paths, received: datetime | None) -> Ing
     """Load client pings; see `expmon.monitor.Monitor.ingest`."""
     loader = _Loader(warehouse)
     skipped: list[Unreadable] = []
-    for path in _paths(paths):
-        for document in read_documents(path):
-            error = document.error
-            if document.ping is not None:
-                try:
-                    loader.add(*ping_row(document.ping, received))
-                except PingError as refused:
-                    error = refused
-            if error is not None:
-                skipped.append(Unreadable(path, document.line, error))
-    loader.flush()
+    with _no_garbage_collection():
+        for path in _paths(paths):
+            skipped += _loaded(path, loader, received)
+        loader.flush()
     return Ingested(loader.rows, tuple(sorted(loader.days)), tuple(skipped))
+
+
+def _loaded(path: Path, loader: _Loader, received: datetime | None) -> Iterator[Unreadable]:
+    """Load a file; what can't be read."""
+    for document in read_documents(path):
+        error = document.error
+        if document.ping is not None:
+            try:
+                loader.add(*ping_cells(document.ping, received))
+            except PingError as refused:
+                # Its traceback would keep the ping, and there may be many.
+                error = refused.with_traceback(None)
+        if error is not None:
+            yield Unreadable(path, document.line, error)
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """None while pings are read: many objects, no circles; looking for some took a fifth of it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def ingest_recipes(warehouse: Warehouse, paths: Paths) -> Ingested:
@@ -96,12 +118,13 @@ class _Loader:
         self.rows: dict[str, int] = {}
         self.days: set[date] = set()
         self._warehouse = warehouse
-        self._waiting: dict[str, list[dict[str, Any]]] = {}
+        self._waiting: dict[str, Rows] = {}
 
-    def add(self, source: str, row: dict[str, Any]) -> None:
-        waiting = self._waiting.setdefault(source, [])
-        waiting.append(row)
-        self.days.add(row["submission_timestamp"].date())
+    def add(self, source: str, cells: Cells) -> None:
+        if (waiting := self._waiting.get(source)) is None:
+            waiting = self._waiting[source] = Rows(RELATIONS[source])
+        waiting.append(cells)
+        self.days.add(cells[-1].date())
         if len(waiting) >= _BATCH:
             self._load(source)
 

@@ -8,8 +8,12 @@ from bisect import bisect_left
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+import tricky
 from expmon.errors import PingError
+from expmon.sandbox import documents as module
 from expmon.sandbox.documents import json_kind, read_documents
 
 DATA = Path(__file__).parents[1] / "data"
@@ -368,3 +372,110 @@ def test_a_file_is_streamed(store):
     documents = read_documents(store(b'{"a": 1}\n' * 3 + b"nonsense\n"))
     assert next(documents).ping == {"a": 1}
     assert [document.line for document in documents] == [2, 3, 4]
+
+
+# The quick parser
+
+
+def read_both_ways(text):
+    """What the line gives by the quick parser, or None, and what by Python's own."""
+    with pytest.MonkeyPatch.context() as patched:
+        quick = module._quickly(text)
+        patched.setattr(module, "_quickly", lambda _: None)
+        careful = list(module._one_a_line([(1, text)]))
+    return quick, careful
+
+
+def is_read_alike(text):
+    """Whether the quick parser left the line alone, or gave the same to the last type and sign."""
+    quick, careful = read_both_ways(text)
+    # Unlike == this tells 1 from 1.0 and True, 0.0 from -0.0, and one order of keys from another.
+    return quick is None or [repr(d.ping) for d in careful] == [repr(quick)]
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+digits = st.integers(1, 25) | st.sampled_from([18, 19, 20, 4300, 4301])
+literals = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "-", "+"]),
+    digits.flatmap(lambda n: st.from_regex(rf"[0-9]{{{n}}}", fullmatch=True)),
+    st.just("") | st.from_regex(r"\.[0-9]{0,25}", fullmatch=True),
+    st.just("") | st.from_regex(r"[eE][+-]?[0-9]{0,4}", fullmatch=True),
+)
+
+
+@given(st.dictionaries(st.text(), values, max_size=4), st.booleans())
+def test_a_document_is_read_alike_quickly_and_with_care(document, ascii_only):
+    assert is_read_alike(json.dumps(document, ensure_ascii=ascii_only).replace("\udfff", "x"))
+
+
+@given(literals)
+@example("-0")
+@example("-0.0")
+@example("9223372036854775808")
+@example("18446744073709551616")
+@example("-9223372036854775809")
+@example("123456789012345678")
+@example("1e400")
+def test_a_number_is_read_alike_quickly_and_with_care(literal):
+    assert is_read_alike(f'{{"a": {literal}}}')
+
+
+@given(
+    st.dictionaries(st.text(), values, max_size=3).map(json.dumps),
+    st.integers(0, 200),
+    st.integers(0, 3),
+    st.text(
+        st.sampled_from(list('{}[]",:0-eE.\\u d8\t\0\x0b\ufeff')) | st.characters(codec="utf-8")
+    ),
+)
+def test_a_damaged_document_is_read_alike_quickly_and_with_care(text, at, cut, put):
+    assert is_read_alike(text[:at] + put + text[at + cut :])
+
+
+def test_tricky_names_and_histograms_are_read_alike_quickly_and_with_care():
+    for text in [*tricky.NAMES, *filter(None, tricky.HISTOGRAMS)]:
+        for line in (text, f'{{"a": {text}}}', f'{{"{text}": "{text}"}}', json.dumps({text: text})):
+            assert is_read_alike(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"a": 1, "b": 2, "a": 3}',
+        '{"a": "\\ud83d\\ude00", "b": "\\u0000\x7f\u2028"}',
+        '{"a": 1}\r\n',
+        '{"a": 1e-400, "b": 5e-324, "c": 0.1, "d": 999999999999999999e3}',
+    ],
+)
+def test_what_two_parsers_might_differ_in_is_read_quickly_and_alike(line):
+    quick, (careful,) = read_both_ways(line)
+    assert repr(quick) == repr(careful.ping)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ' {"a": 1}',
+        '[{"a": 1}]',
+        '{"a": 1234567890123456789}',
+        '{"a": NaN}',
+        '{"a": 1e400}',
+        '{"a": "\\ud800"}',
+        '{"a": 1} {}',
+        '{"a": ' + "[" * 200_000 + "]" * 200_000 + "}",
+    ],
+)
+def test_what_the_quick_parser_would_differ_in_is_left_to_the_careful_one(line):
+    assert module._quickly(line) is None
+
+
+def test_the_real_pings_are_read_alike_quickly_and_with_care():
+    event = json.loads((DATA / "event.4.sample.json").read_text())
+    main = json.loads(gzip.decompress((DATA / "main.4.sample.json.gz").read_bytes()))
+    for ping in (event, main):
+        quick, (careful,) = read_both_ways(json.dumps(ping))
+        assert repr(quick) == repr(careful.ping) == repr(ping)

@@ -10,10 +10,12 @@ from expmon.sandbox.pings import (
     EVENT_PINGS,
     MAIN_PINGS,
     ReadPing,
+    ping_cells,
     ping_row,
     read_documents,
 )
 from expmon.sandbox.recipes import read_recipes
+from expmon.sandbox.rows import Rows
 from expmon.sandbox.simulate import Experiment, Traffic, simulate
 
 __all__ = [
@@ -21,7 +23,9 @@ __all__ = [
     "MAIN_PINGS",
     "Experiment",
     "ReadPing",
+    "Rows",
     "Traffic",
+    "ping_cells",
     "ping_row",
     "read_documents",
     "read_recipes",

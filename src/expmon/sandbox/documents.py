@@ -15,6 +15,8 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import orjson
+
 from expmon.errors import PingError
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BLANK = re.compile(r"[ \t\r\n]*")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_NUMBER = b"0" * 19
+"""No integer of fewer digits is beyond 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ def _text_lines(path: Path, limit: int) -> Iterator[tuple[int, str | PingError]]
             yield number, line
             continue
         content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-        if not content.strip():
+        if not content or content.isspace():
             continue
         try:
             yield number, content.decode("utf-8")
@@ -114,6 +119,8 @@ def _one_a_line(lines: Iterable[tuple[int, str | PingError]]) -> Iterator[ReadPi
     for number, text in lines:
         if isinstance(text, PingError):
             yield ReadPing(number, None, text)
+        elif (ping := _quickly(text)) is not None:
+            yield ReadPing(number, ping, None)
         elif text.lstrip().startswith("["):
             yield from _documents([(number, text)])
         else:
@@ -123,6 +130,25 @@ def _one_a_line(lines: Iterable[tuple[int, str | PingError]]) -> Iterator[ReadPi
                 yield ReadPing(number, None, _refusal(error))
             else:
                 yield _checked(number, text, value)
+
+
+def _quickly(text: str) -> dict[str, Any] | None:
+    """The object that the line is, or None for a line to be read with more care.
+
+    orjson takes a quarter of json's time and gives the same values, but for integers beyond 64
+    bits, which it makes floats of. What it refuses json may still read, or tells better what is
+    wrong; half of a surrogate pair it refuses.
+    """
+    if not text.startswith("{"):
+        return None
+    line = text.encode()
+    if _LONG_NUMBER in line.translate(_DIGITS_AS_ZEROS):
+        return None
+    try:
+        value = orjson.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _laid_out(

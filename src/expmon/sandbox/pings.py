@@ -12,15 +12,20 @@ import json
 import re
 import zlib
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from expmon.catalog import RELATIONS
 from expmon.errors import PingError
 from expmon.sandbox.documents import ReadPing, json_kind, read_documents
+from expmon.sandbox.rows import row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EVENT_PINGS", "MAIN_PINGS", "ReadPing", "ping_row", "read_documents"]
+    from expmon.sandbox.rows import Cells
+
+__all__ = ["EVENT_PINGS", "MAIN_PINGS", "ReadPing", "ping_cells", "ping_row", "read_documents"]
 
 EVENT_PINGS = "telemetry_live.event_v4"
 MAIN_PINGS = "telemetry_live.main_v4"
@@ -30,6 +35,9 @@ _PROCESSES = ("content", "dynamic", "extension", "gpu", "parent", "socket")
 _EVENT_LENGTHS = range(4, 7)
 _INT64 = range(-(2**63), 2**63)
 _SAMPLES = 100
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 _OTHER = "Other"
 _APPS = frozenset({"Firefox", "Fennec"})
@@ -55,6 +63,12 @@ def ping_row(
         PingError: it is another kind of ping, has no ``id`` or no time, or something in it has the
             wrong shape; the message says where.
     """
+    source, cells = ping_cells(ping, submission_timestamp)
+    return source, row(RELATIONS[source], cells)
+
+
+def ping_cells(ping: Mapping[str, Any], submission_timestamp: datetime | None) -> tuple[str, Cells]:
+    """The same as `ping_row`, with the row as the cells of `Rows`; the time is the last one."""
     kind, version = ping.get("type"), ping.get("version")
     try:
         if kind not in ("event", "main") or version != _VERSION:
@@ -62,144 +76,133 @@ def ping_row(
                 f"a ping of type {_shown(kind)}, version {_shown(version)}; "
                 f"only event and main pings of version {_VERSION} are read"
             )
-        row = _common_fields(ping, submission_timestamp)
+        head, tail = _common_cells(ping, submission_timestamp)
         payload = _object(ping, "payload")
         if kind == "event":
-            row["payload"] = _event_payload(payload)
-            return EVENT_PINGS, row
-        row["payload"] = _main_payload(payload)
+            return EVENT_PINGS, (*head, *_event_payload(payload), *tail)
+        return MAIN_PINGS, (*head, *_main_payload(payload), *tail)
     except RecursionError:
         raise PingError("nested too deeply") from None
-    return MAIN_PINGS, row
 
 
-def _common_fields(
+def _common_cells(
     ping: Mapping[str, Any], submission_timestamp: datetime | None
-) -> dict[str, Any]:
+) -> tuple[Cells, Cells]:
+    """What comes before the payload, and what after it."""
     document_id = ping.get("id")
     if not (isinstance(document_id, str) and document_id):
         raise PingError("id is missing, empty or not a string")
     application = _object(ping, "application")
     environment = _object(ping, "environment")
-    system = _object(environment, "system", where="environment.")
-    os = _object(system, "os", where="environment.system.")
+    system = _object(environment, "system", "environment.")
+    os = _object(system, "os", "environment.system.")
     client_id = _text(ping.get("clientId"))
     name, channel = _text(application.get("name")), _text(application.get("channel"))
-    return {
-        "application": {
-            "build_id": _text(application.get("buildId")),
-            "channel": channel,
-            "name": name,
-            "version": _text(application.get("version")),
-        },
-        "client_id": client_id,
-        "document_id": document_id,
-        "environment": {"experiments": _experiments(environment)},
-        "normalized_app_name": name if name is None or name in _APPS else _OTHER,
-        "normalized_channel": _normalized_channel(channel),
+    head = (
+        # application
+        _text(application.get("buildId")),
+        channel,
+        name,
+        _text(application.get("version")),
+        client_id,
+        document_id,
+        # environment
+        _experiments(environment),
+        # normalized_app_name, _channel, _country_code, _os and _os_version
+        name if name is None or name in _APPS else _OTHER,
+        _normalized_channel(channel),
         # The pipeline has it from the sender's address, which no ping has.
-        "normalized_country_code": None,
-        "normalized_os": _normalized_os(_text(os.get("name"))),
-        "normalized_os_version": _normalized_os_version(_text(os.get("version"))),
-        "sample_id": None
-        if client_id is None
-        else zlib.crc32(client_id.encode(errors="replace")) % _SAMPLES,
-        "submission_timestamp": _received_at(
-            ping.get("submission_timestamp"), submission_timestamp
-        ),
-    }
+        None,
+        _normalized_os(_text(os.get("name"))),
+        _normalized_os_version(_text(os.get("version"))),
+    )
+    sample_id = (
+        None if client_id is None else zlib.crc32(client_id.encode(errors="replace")) % _SAMPLES
+    )
+    return head, (sample_id, _received_at(ping.get("submission_timestamp"), submission_timestamp))
 
 
-def _event_payload(payload: Mapping[str, Any]) -> dict[str, Any]:
-    events = _object(payload, "events", where="payload.")
-    return {
-        "events": {
-            process: _events(events.get(process), f"payload.events.{process}")
-            for process in _PROCESSES
-        },
-        "lost_events_count": _integer(payload.get("lostEventsCount")),
-        "process_start_timestamp": _integer(payload.get("processStartTimestamp")),
-        "reason": _text(payload.get("reason")),
-        "session_id": _text(payload.get("sessionId")),
-        "subsession_id": _text(payload.get("subsessionId")),
-    }
+def _event_payload(payload: Mapping[str, Any]) -> Cells:
+    events = _object(payload, "events", "payload.")
+    return (
+        *(_events(events.get(process), "payload.events.", process) for process in _PROCESSES),
+        _integer(payload.get("lostEventsCount")),
+        _integer(payload.get("processStartTimestamp")),
+        _text(payload.get("reason")),
+        _text(payload.get("sessionId")),
+        _text(payload.get("subsessionId")),
+    )
 
 
-def _main_payload(payload: Mapping[str, Any]) -> dict[str, Any]:
-    histograms = _object(payload, "keyedHistograms", where="payload.")
-    counts = _object(histograms, "SEARCH_COUNTS", where="payload.keyedHistograms.")
-    sources = _object(payload, "processes", where="payload.")
-    processes: dict[str, Any] = {}
+def _main_payload(payload: Mapping[str, Any]) -> Cells:
+    histograms = _object(payload, "keyedHistograms", "payload.")
+    counts = _object(histograms, "SEARCH_COUNTS", "payload.keyedHistograms.")
+    processes = _object(payload, "processes", "payload.")
+    events = []
     for name in _PROCESSES:
-        process = _object(sources, name, where="payload.processes.")
-        events = _events(process.get("events"), f"payload.processes.{name}.events")
-        processes[name] = {"events": events}
-    parent = _object(sources, "parent", where="payload.processes.")
-    scalars = _object(parent, "keyedScalars", where="payload.processes.parent.")
-    processes["parent"]["keyed_scalars"] = {
-        "browser_search_ad_clicks": _keyed_scalar(scalars, "browser.search.ad_clicks"),
-        "browser_search_with_ads": _keyed_scalar(scalars, "browser.search.with_ads"),
-    }
-    return {
-        "keyed_histograms": {"search_counts": _text_map(counts)},
-        "processes": processes,
-    }
+        process = _object(processes, name, "payload.processes.")
+        events.append(_events(process.get("events"), "payload.processes.", name, ".events"))
+    parent = _object(processes, "parent", "payload.processes.")
+    scalars = _object(parent, "keyedScalars", "payload.processes.parent.")
+    clicks = _keyed_scalar(scalars, "browser.search.ad_clicks")
+    with_ads = _keyed_scalar(scalars, "browser.search.with_ads")
+    # The scalars belong to the process before the last.
+    *up_to_parent, socket = events
+    return (_text_map(counts), *up_to_parent, clicks, with_ads, socket)
 
 
-def _experiments(environment: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _experiments(environment: Mapping[str, Any]) -> tuple[Cells, ...]:
     rows = []
-    for slug, entry in _object(environment, "experiments", where="environment.").items():
+    for slug, entry in _object(environment, "experiments", "environment.").items():
         fields = entry if isinstance(entry, dict) else {}
-        value = {
-            "branch": _text(fields.get("branch")),
-            "enrollment_id": _text(fields.get("enrollmentId")),
-            "type": _text(fields.get("type")),
-        }
-        rows.append({"key": slug, "value": value})
-    return rows
+        branch, kind = _text(fields.get("branch")), _text(fields.get("type"))
+        rows.append((slug, branch, _text(fields.get("enrollmentId")), kind))
+    return tuple(rows)
 
 
-def _events(events: object, where: str) -> list[dict[str, Any]]:
+def _events(events: object, *where: str) -> tuple[Cells, ...]:
+    """The events at this place, which is given in parts: it is put together for errors alone."""
     if events is None:
-        return []
+        return ()
+    place = "".join(where)
     if not isinstance(events, list):
-        raise PingError(f"{where} must be an array, not {json_kind(events)}")
-    return [_event(event, f"{where}[{index}]") for index, event in enumerate(events)]
+        raise PingError(f"{place} must be an array, not {json_kind(events)}")
+    return tuple([_event(event, place, index) for index, event in enumerate(events)])
 
 
-def _event(event: object, where: str) -> dict[str, Any]:
+def _event(event: object, place: str, index: int) -> Cells:
     """``[time, category, method, object, value, extras]``, the last two optional."""
     if not isinstance(event, list):
-        raise PingError(f"{where} must be an array, not {json_kind(event)}")
+        raise PingError(f"{place}[{index}] must be an array, not {json_kind(event)}")
     if len(event) not in _EVENT_LENGTHS:
-        raise PingError(f"{where} must have 4 to 6 elements, not {len(event)}")
+        raise PingError(f"{place}[{index}] must have 4 to 6 elements, not {len(event)}")
     time, category, method, obj, value, extras, *_ = (*event, None, None)
     if not (extras is None or isinstance(extras, dict)):
-        raise PingError(f"{where}[5] must be an object, not {json_kind(extras)}")
-    return {
-        "f0_": _integer(time),
-        "f1_": _text(category),
-        "f2_": _text(method),
-        "f3_": _text(obj),
-        "f4_": _text(value),
-        "f5_": _text_map(extras) if extras else [],
-    }
+        raise PingError(f"{place}[{index}][5] must be an object, not {json_kind(extras)}")
+    return (
+        _integer(time),
+        _text(category),
+        _text(method),
+        _text(obj),
+        _text(value),
+        _text_map(extras) if extras else (),
+    )
 
 
-def _text_map(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": _text(value)} for key, value in values.items()]
+def _text_map(values: Mapping[str, Any]) -> tuple[Cells, ...]:
+    return tuple([(key, _text(value)) for key, value in values.items()])
 
 
-def _keyed_scalar(scalars: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    values = _object(scalars, name, where="payload.processes.parent.keyedScalars.")
-    return [{"key": key, "value": _integer(value)} for key, value in values.items()]
+def _keyed_scalar(scalars: Mapping[str, Any], name: str) -> tuple[Cells, ...]:
+    values = _object(scalars, name, "payload.processes.parent.keyedScalars.")
+    return tuple([(key, _integer(value)) for key, value in values.items()])
 
 
-def _object(parent: Mapping[str, Any], key: str, *, where: str = "") -> Mapping[str, Any]:
+def _object(parent: Mapping[str, Any], key: str, where: str = "") -> Mapping[str, Any]:
     """The object under this key, an empty one where it is missing or null."""
     value = parent.get(key)
     if value is None:
-        return {}
+        return _NOTHING
     if not isinstance(value, dict):
         raise PingError(f"{where}{key} must be an object, not {json_kind(value)}")
     return value
@@ -209,7 +212,7 @@ def _text(value: object) -> str | None:
     """A string as it is, anything else but null as compact JSON."""
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _COMPACT(value)
 
 
 def _integer(value: object) -> int | None:

@@ -6,7 +6,6 @@ import contextlib
 import tempfile
 import threading
 import uuid
-from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,27 +117,35 @@ class DuckDBWarehouse:
     def load(
         self, relation: Relation, rows: Sequence[Mapping[str, Any]], *, key: str | None = None
     ) -> None:
-        """Add rows to a source and remember which of its days changed, in one transaction."""
+        """Add rows to a source and remember which of its days changed, in one transaction.
+
+        Rows that can be had as Arrow (``__arrow_c_stream__``) are taken so.
+        """
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         target = self._name(relation)
         with self._file.transaction():
-            empty = self._file.arrow(f"SELECT * FROM {target} LIMIT 0", name=relation.name)
             if key is not None:
                 self._file.execute(
                     f'DELETE FROM {target} WHERE list_contains($keys, "{key}")',
                     {"keys": [row[key] for row in rows]},
                 )
-            self._file.insert(target, pa.Table.from_pylist(list(rows), schema=empty.schema))
+            if hasattr(rows, "__arrow_c_stream__"):
+                batch = pa.table(rows)
+            else:
+                empty = self._file.arrow(f"SELECT * FROM {target} LIMIT 0", name=relation.name)
+                batch = pa.Table.from_pylist(list(rows), schema=empty.schema)
+            self._file.insert(target, batch)
             if relation.partitioning:
-                column = relation.partitioning.column
-                counts = Counter(row[column].astimezone(UTC).date() for row in rows)
+                moments = batch[relation.partitioning.column].cast(pa.timestamp("us"))
+                counts = pc.value_counts(moments.cast(pa.date32())).to_pylist()
                 now = self._now()
                 self._remember(
                     relation,
                     {
-                        Partition.of_day(day): Written(now, now, now, count)
-                        for day, count in counts.items()
+                        Partition.of_day(day["values"]): Written(now, now, now, day["counts"])
+                        for day in counts
                     },
                 )
 
