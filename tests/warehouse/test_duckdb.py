@@ -15,7 +15,7 @@ from expmon import connect
 from expmon.catalog import RELATIONS
 from expmon.catalog.enrollment import ENROLLMENT
 from expmon.catalog.model import Kind, Statement
-from expmon.catalog.sources import EVENT_V4, EXPERIMENTS
+from expmon.catalog.sources import EVENT_V4, EXPERIMENTS, MAIN_V4, STABLE_MAIN_V4
 from expmon.errors import (
     NotDeployed,
     PartitionViolation,
@@ -343,6 +343,23 @@ def test_a_load_remembers_which_days_changed_and_when(warehouse):
     second = warehouse.state().sources[EVENT_V4.name].modified
     assert second[date(2021, 1, 25)] == first[date(2021, 1, 25)]
     assert second[date(2021, 1, 26)] > first[date(2021, 1, 26)]
+
+
+def test_a_final_day_looks_at_its_own_pings_alone_and_everybody_else_at_all(warehouse):
+    warehouse.deploy()
+    days = [date(2021, 1, day) for day in (25, 26, 27)]
+    noons = [at(f"{day}T12:00") for day in days]
+    warehouse.load(MAIN_V4, [{"document_id": "d", "submission_timestamp": noon} for noon in noons])
+    seen = f"SELECT DATE(submission_timestamp) AS submission_date FROM {STABLE_MAIN_V4.name}"
+    of_step = (
+        "SELECT submission_date, 'exp' AS experiment_id, 'a' AS branch, 1 AS active_clients "
+        f"FROM ({seen})"
+    )
+    assert write(warehouse, DAILY, DAY, of_step).rows == 1
+    with pytest.raises(WarehouseError):
+        write(warehouse, DAILY, DAY, f"SELECT 1 / 0 AS no_such_columns FROM ({seen})")
+    found = warehouse.query(select(seen, DAILY), {}).column("submission_date").to_pylist()
+    assert sorted(found) == days
 
 
 def test_a_load_by_key_replaces_the_rows_of_that_key(warehouse):

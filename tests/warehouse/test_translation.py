@@ -409,3 +409,49 @@ def test_values_reach_the_engine_as_parameters(engine, value):
 )
 def test_types_keep_their_meaning(bigquery, found):
     assert duckdb_type(bigquery) == found
+
+
+# An id, a key and a moment each.
+ARRIVALS = (
+    (1, "a", 3),
+    (2, "a", 1),
+    (3, "a", 2),
+    (4, "b", 5),
+    (5, None, 9),
+    (6, None, 9),
+    (7, "c", None),
+    (8, "c", 0),
+)
+
+
+@pytest.mark.parametrize(
+    ("qualify", "kept"),
+    [
+        ("ROW_NUMBER() OVER (PARTITION BY k ORDER BY t) = 1", {2, 4, 7, (5, 6)}),
+        ("k IS NULL OR ROW_NUMBER() OVER (PARTITION BY k ORDER BY t) = 1", {2, 4, 5, 6, 7}),
+        ("ROW_NUMBER() OVER (PARTITION BY k ORDER BY t DESC) = 1", {1, 4, 8, (5, 6)}),
+        ("ROW_NUMBER() OVER (PARTITION BY k ORDER BY t) = 2", {3, 8, (5, 6)}),
+    ],
+)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_first_row_of_each_group_is_found(engine, qualify, kept, backwards):
+    engine.execute("CREATE TABLE t (n BIGINT, k VARCHAR, t BIGINT)")
+    engine.executemany("INSERT INTO t VALUES (?, ?, ?)", ARRIVALS[:: -1 if backwards else 1])
+    rows = asked(engine, f"SELECT n FROM main.t QUALIFY {qualify}").column("n").to_pylist()
+    either = {n for choice in kept if isinstance(choice, tuple) for n in choice}
+    certain = {choice for choice in kept if not isinstance(choice, tuple)}
+    assert len(rows) == len(kept)
+    assert certain <= set(rows) <= certain | either
+
+
+def test_a_groups_first_row_is_one_of_those_that_the_query_asks_for(engine):
+    engine.execute("CREATE TABLE t AS SELECT * FROM (VALUES (1, 'a', 1), (2, 'a', 2)) v(n, k, t)")
+    first = "QUALIFY ROW_NUMBER() OVER (PARTITION BY k ORDER BY t) = 1"
+    assert answer(engine, f"SELECT n FROM main.t WHERE t > 1 {first}") == 2
+
+
+def test_the_first_rows_of_a_table_are_found_by_their_ids(engine):
+    first = "QUALIFY ROW_NUMBER() OVER (PARTITION BY k ORDER BY t) = 1"
+    assert "rowid" in translated(f"SELECT n FROM main.t {first}")
+    of_a_step = f"WITH t AS (SELECT 1 AS n), u AS (SELECT n FROM t {first}) SELECT n FROM u"
+    assert "rowid" not in translated(of_a_step)

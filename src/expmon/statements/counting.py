@@ -35,7 +35,7 @@ def events_live(names: Names) -> exp.Query:
     return events(select().from_(table(EVENT_V4, names)), f"[{arrays}]")
 
 
-def events(pings: exp.Select, arrays: str, *, day: str = "DATE(submission_timestamp)") -> exp.Query:
+def events(pings: exp.Select, arrays: str) -> exp.Query:
     """One row per event of the pings.
 
     ``arrays`` has a struct with an array ``events`` for each process: a process without events adds
@@ -44,7 +44,7 @@ def events(pings: exp.Select, arrays: str, *, day: str = "DATE(submission_timest
     query = unnest(unnest(pings, arrays, "process"), "process.events", "event")
     query = noted(query, "a struct per process: one without events must not lose the others")
     return query.select(
-        f"{day} AS submission_date",
+        "DATE(submission_timestamp) AS submission_date",
         "submission_timestamp AS timestamp",
         "event.f1_ AS event_category",
         "event.f2_ AS event_method",

@@ -26,50 +26,42 @@ if TYPE_CHECKING:
 
     from expmon.catalog.model import Names, Relation
 
-# By a column and not by its expression: so that a condition on the day gets through to the scan.
 _FIRST_ARRIVAL = (
     "document_id IS NULL OR ROW_NUMBER() OVER "
-    "(PARTITION BY submission_date, document_id ORDER BY submission_timestamp) = 1"
+    "(PARTITION BY DATE(submission_timestamp), document_id ORDER BY submission_timestamp) = 1"
 )
-_DAY = "DATE(submission_timestamp) AS submission_date"
 
 
 def source_views(names: Names) -> dict[str, exp.Query]:
     """The queries of the sources that an embedded warehouse has as views, by relation."""
-    stable = select(*MAIN_V4.column_names).from_("first_arrivals")
     return {
-        STABLE_MAIN_V4.name: with_steps(
-            stable, _first_arrivals(MAIN_V4, MAIN_V4.column_names, names)
-        ),
+        STABLE_MAIN_V4.name: _first_arrivals(MAIN_V4, MAIN_V4.column_names, names),
         EVENT_EVENTS.name: _events(EVENT_V4, "payload.events.{}", names),
         MAIN_EVENTS.name: _events(MAIN_V4, "payload.processes.{}.events", names),
         CLIENTS_DAILY.name: _clients_daily(table(STABLE_MAIN_V4, names)),
     }
 
 
-def _first_arrivals(
-    relation: Relation, columns: Sequence[str], names: Names
-) -> dict[str, exp.Query]:
-    """The CTEs of the first arrival of each document on each day."""
-    read = dict.fromkeys((*columns, "document_id", "submission_timestamp"))
-    return {
-        "pings": select(_DAY, *read).from_(table(relation, names)),
-        "first_arrivals": select("submission_date", *columns)
-        .from_("pings")
-        .qualify(expression(_FIRST_ARRIVAL)),
-    }
+def _first_arrivals(relation: Relation, columns: Sequence[str], names: Names) -> exp.Select:
+    """The first arrival of each document on each day."""
+    pings = select(*columns).from_(table(relation, names))
+    return pings.qualify(expression(_FIRST_ARRIVAL))
 
 
 def _events(relation: Relation, array: str, names: Names) -> exp.Query:
     """One row per event of the first arrivals."""
     arrays = ", ".join(f"STRUCT({array.format(p)} AS events)" for p in PROCESSES)
-    steps = _first_arrivals(relation, ("submission_timestamp", "payload"), names)
-    pings = select().from_("first_arrivals")
-    return with_steps(events(pings, f"[{arrays}]", day="submission_date"), steps)
+    pings = _first_arrivals(relation, ("submission_timestamp", "payload"), names)
+    query = events(select().from_("first_arrivals"), f"[{arrays}]")
+    return with_steps(query, {"first_arrivals": pings})
 
 
 def _clients_daily(stable: exp.Table) -> exp.Query:
-    pings = select(_DAY, "client_id", "environment.experiments AS experiments").from_(stable)
+    pings = select(
+        "DATE(submission_timestamp) AS submission_date",
+        "client_id",
+        "environment.experiments AS experiments",
+    ).from_(stable)
     memberships = unnest(
         select(
             "submission_date", "client_id", "member.key AS key", "member.value.branch AS value"

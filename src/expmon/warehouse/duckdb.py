@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from expmon.catalog import RELATIONS
 from expmon.catalog.bookkeeping import PARTITIONS
 from expmon.catalog.model import Kind, Names, Relation, Statement
-from expmon.catalog.sources import EVENT_V4, EVENTS_LIVE, EXPERIMENTS, MAIN_V4
+from expmon.catalog.sources import EVENTS_LIVE, EXPERIMENTS
 from expmon.errors import PartitionViolation, SchemaMismatch, WarehouseLocked
 from expmon.findings import DEPLOY, Check, Finding, counted, examined, listed
 from expmon.statements import view
-from expmon.statements.embedded import source_views
 from expmon.warehouse.duckdb_file import DuckDBFile
+from expmon.warehouse.duckdb_sources import LOADED, days_to_look_at, final_sources
 from expmon.warehouse.protocol import SourceState, State, Write, Written
 from expmon.warehouse.translation import duckdb_sql, duckdb_type
 from expmon.windows import DAY, HOUR, Partition, floor
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _TICK = timedelta(microseconds=1)
-_LOADED = (EVENT_V4, MAIN_V4)
-"""The sources that pings are loaded into; the others are views over them."""
-
 _leases: dict[str, threading.Lock] = {}
 
 
@@ -82,7 +79,7 @@ class DuckDBWarehouse:
                 firsts.pop(relation.name, None),
                 {p.day: e.modified_at for p, e in written.pop(relation.name, {}).items()},
             )
-            for relation in _LOADED
+            for relation in LOADED
         }
         inputs = {name for relation in RELATIONS.values() for name in relation.inputs}
         sources = {
@@ -204,7 +201,7 @@ class DuckDBWarehouse:
         relation, sql = write.relation, duckdb_sql(write.statement)
         columns, target = _quoted(relation.column_names), self._name(relation)
         belongs, bounds = _partition_filter(write)
-        with self._file.transaction():
+        with self._file.variables(days_to_look_at(write)), self._file.transaction():
             started_at = self._now()
             self._file.execute(
                 f"CREATE OR REPLACE TEMP TABLE step AS {sql}", write.parameters, name=relation.name
@@ -224,12 +221,12 @@ class DuckDBWarehouse:
 
     def _deploy(self, relation: Relation) -> Iterator[str]:
         self._file.execute(f'CREATE SCHEMA IF NOT EXISTS "{self.names.of(relation).dataset}"')
-        is_table = relation.kind is Kind.TABLE or relation in {*_LOADED, EXPERIMENTS}
+        is_table = relation.kind is Kind.TABLE or relation in {*LOADED, EXPERIMENTS}
         present = self._table_type(relation)
         if present and present != ("BASE TABLE" if is_table else "VIEW"):
             raise SchemaMismatch(relation.name, [f"it is a {present.lower()}"])
         if not is_table:
-            tree = source_views(self.names).get(relation.name) or view(relation, self.names).tree
+            tree = final_sources(self.names).get(relation.name) or view(relation, self.names).tree
             yield from self._deploy_view(relation, Statement(relation.name, tree))
         elif not present:
             self._file.execute(f"CREATE TABLE {self._name(relation)} ({_ddl(relation)})")
@@ -275,7 +272,7 @@ class DuckDBWarehouse:
         tables = [
             relation
             for relation in RELATIONS.values()
-            if relation.partitioning and (relation.kind is Kind.TABLE or relation in _LOADED)
+            if relation.partitioning and (relation.kind is Kind.TABLE or relation in LOADED)
         ]
         firsts = " UNION ALL ".join(
             f"SELECT '{relation.name}' AS relation, "
@@ -342,7 +339,7 @@ class DuckDBWarehouse:
 
 def _loaded_behind(relation: Relation) -> str:
     """The source with the rows, of a source that is a view."""
-    while relation not in _LOADED:
+    while relation not in LOADED:
         (source,) = relation.inputs
         relation = RELATIONS[source]
     return relation.name

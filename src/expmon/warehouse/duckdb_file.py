@@ -12,6 +12,7 @@ from expmon.errors import NotDeployed, WarehouseError, WarehouseLocked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     import duckdb
@@ -65,10 +66,13 @@ class DuckDBFile:
     ) -> tuple[Any, ...]:
         """The only row of a query that has no timestamps; arguments and errors as of `execute`."""
         with self._guard, self._translated(sql, name):
-            found = self.opened().execute(sql, dict(parameters or {})).fetchone()
-        if found is None:
-            raise WarehouseError(f"{name or self.path}: the query gave no row", sql=sql)
-        return tuple(found)
+            # All of them: DuckDB refuses other queries while a result has not been fetched.
+            found = self.opened().execute(sql, dict(parameters or {})).fetchall()
+        if len(found) != 1:
+            raise WarehouseError(
+                f"{name or self.path}: the query gave {len(found)} rows, not one", sql=sql
+            )
+        return tuple(found[0])
 
     def insert(self, target: str, batch: pa.Table) -> None:
         """Add rows to a table, by position."""
@@ -91,6 +95,18 @@ class DuckDBFile:
                 self.execute("ROLLBACK")
                 raise
             self.execute("ROLLBACK" if undo else "COMMIT")
+
+    @contextlib.contextmanager
+    def variables(self, values: Mapping[str, datetime]) -> Iterator[None]:
+        """Variables of the connection that are set meanwhile; other threads wait."""
+        with self._guard:
+            for name, value in values.items():
+                self.execute(f"SET VARIABLE {name} = TIMESTAMPTZ '{value}'")
+            try:
+                yield
+            finally:
+                for name in values:
+                    self.execute(f"RESET VARIABLE {name}")
 
     def opened(self, wait: timedelta = NO_WAIT) -> duckdb.DuckDBPyConnection:
         """The connection; the file is opened if it isn't yet.

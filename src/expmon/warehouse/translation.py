@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _LIST_CLAUSES = {"expressions", "from_", "where", "order", "limit"}
 """What a subquery over an array may have to become list functions."""
+_QUALIFIED = {"expressions", "from_", "where", "qualify"}
+"""What a query with QUALIFY may have to go by the ids of its rows."""
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _NO_JSON = r",\s*[\]}]|(?i:nan|inf)"
 
@@ -144,10 +146,12 @@ def _parse_json(node: exp.Expr) -> exp.Expr:
         return node
     text = node.this.this
     outside_strings = _call("regexp_replace", text, _STRING, '""', "g")
-    is_valid = exp.and_(
-        _call("json_valid", text),
+    # Few texts have such a thing at all: the others need not be cleared of strings, which is dear.
+    is_strict = exp.or_(
+        exp.not_(_call("regexp_matches", text, _NO_JSON)),
         exp.not_(_call("regexp_matches", outside_strings, _NO_JSON)),
     )
+    is_valid = exp.and_(_call("json_valid", text), is_strict)
     return exp.Case(ifs=[exp.If(this=is_valid, true=text.copy())])
 
 
@@ -220,6 +224,55 @@ def _is_plain_unnest(join: exp.Join) -> bool:
     )
 
 
+def _first_of_group(node: exp.Expr) -> exp.Expr:
+    """The first row of each group of a table's, by row ids that are aggregated.
+
+    DuckDB sorts whole rows for QUALIFY, with all that is read of them; ids need no sort. QUALIFY of
+    other shapes stays as it is.
+    """
+    if not isinstance(node, exp.Select) or not (shape := _qualified_first(node)):
+        return node
+    lonely, window = shape
+    (order,) = window.args["order"].expressions
+    rowid = exp.column("rowid")
+    earliest = exp.ArgMin(this=rowid.copy(), expression=order.this.copy())
+    is_null = exp.Where(this=order.this.copy().is_(exp.null()))
+    null = exp.Filter(this=exp.Min(this=rowid.copy()), expression=is_null)
+    ids = exp.select(exp.func("COALESCE", null, earliest)).from_(node.args["from_"].this.copy())
+    if condition := node.args.get("where"):
+        ids.set("where", condition.copy())
+    ids = ids.group_by(*(key.copy() for key in window.args["partition_by"]))
+    if lonely is not None:
+        ids = ids.group_by(exp.case().when(lonely.copy(), rowid.copy()))
+    node.set("qualify", None)
+    return node.where(rowid.isin(query=ids), copy=False)
+
+
+def _qualified_first(query: exp.Select) -> tuple[exp.Expr | None, exp.Window] | None:
+    """Of ``QUALIFY [key IS NULL OR] ROW_NUMBER() OVER (…) = 1`` over a table, the two parts."""
+    present = {name for name, value in query.args.items() if value}
+    if not {"qualify"} <= present <= _QUALIFIED:
+        return None
+    chosen = query.args["qualify"].this
+    lonely, first = (
+        (chosen.this, chosen.expression) if isinstance(chosen, exp.Or) else (None, chosen)
+    )
+    window = first.this if isinstance(first, exp.EQ) and first.expression.name == "1" else None
+    if not isinstance(window, exp.Window) or not isinstance(window.this, exp.RowNumber):
+        return None
+    keys, order = window.args.get("partition_by"), window.args.get("order")
+    source = query.args["from_"].this
+    # A CTE, which has no row ids, is in no dataset.
+    is_plain = (
+        isinstance(source, exp.Table)
+        and bool(source.db)
+        and bool(keys)
+        and order is not None
+        and [bool(by.args.get("desc")) for by in order.expressions] == [False]
+    )
+    return (lonely, window) if is_plain else None
+
+
 RULES: tuple[Callable[[exp.Expr], exp.Expr], ...] = (
     _without_project,
     _list_function,
@@ -230,4 +283,5 @@ RULES: tuple[Callable[[exp.Expr], exp.Expr], ...] = (
     _regexp_extract,
     _in_unnest,
     _unnest_in_select,
+    _first_of_group,
 )
