@@ -32,6 +32,7 @@ METADATA = pa.schema(
         ("relation", pa.string()),
         ("latest_partition", pa.string()),
         ("as_of", pa.timestamp("us", "UTC")),
+        ("past_as_of", pa.timestamp("us", "UTC")),
     ]
 )
 POINT = pa.struct(

@@ -356,6 +356,9 @@ class Monitor:
     ) -> Export:
         """Write the JSON files of every active experiment, in two queries.
 
+        Past its 14 days an experiment has a point for every half hour that is over. Until another
+        one is, or days before today have been written anew, it is left out; see `Export.resting`.
+
         Args:
             as_of: for which moment.
             progress: called with the slug of each experiment that is about to be written.

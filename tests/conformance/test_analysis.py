@@ -49,6 +49,14 @@ READ_COLUMNS = {
         ("relation", "STRING"),
         ("latest_partition", "STRING"),
         ("as_of", "TIMESTAMP"),
+        ("past_as_of", "TIMESTAMP"),
+    ],
+    "export_metadata.named": [
+        ("slug", "STRING"),
+        ("start_date", "DATE"),
+        ("relation", "STRING"),
+        ("latest_partition", "STRING"),
+        ("as_of", "TIMESTAMP"),
     ],
     "export_series": [("dataset", "STRING"), ("experiment", "STRING"), ("points", POINTS)],
     "first_time": [("time", "TIMESTAMP")],
@@ -75,7 +83,7 @@ def wanted(label):
     function, *options = label.split(".")
     if function == "fetch":
         return declared(FETCHABLE[options[0]].name)
-    return READ_COLUMNS[function]
+    return READ_COLUMNS.get(label) or READ_COLUMNS[function]
 
 
 @cache

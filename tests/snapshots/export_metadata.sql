@@ -16,7 +16,8 @@ SELECT
   start_date,
   CAST(NULL AS STRING) AS relation,
   CAST(NULL AS STRING) AS latest_partition,
-  CAST(NULL AS TIMESTAMP) AS as_of
+  CAST(NULL AS TIMESTAMP) AS as_of,
+  CAST(NULL AS TIMESTAMP) AS past_as_of
 FROM experiments
 WHERE
   start_date <= @today
@@ -29,7 +30,8 @@ SELECT
   CAST(NULL AS DATE) AS start_date,
   relation,
   MAX(`partition`) AS latest_partition,
-  MAX(as_of) AS as_of
+  MAX(as_of) AS as_of,
+  MAX(IF(`partition` < FORMAT_DATE('%Y%m%d', @today), as_of, NULL)) AS past_as_of
 FROM `moz-fx-data-shared-prod`.telemetry_derived.expmon_partitions_v1
 GROUP BY
   relation

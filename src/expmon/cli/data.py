@@ -143,6 +143,9 @@ def export(
     written, unchanged = counted(len(done.written), "file"), f"{len(done.unchanged):,} unchanged"
     experiments = counted(len(done.experiments), "experiment")
     click.echo(f"{experiments}: {written} written, {unchanged}, in {place}")
+    if done.resting:
+        left_out = counted(len(done.resting), "older experiment")
+        click.echo(f"{left_out} left out until another half hour is over")
 
 
 COMMANDS = (ingest, experiments, fetch, export)

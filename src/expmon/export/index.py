@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from expmon.errors import ExportSuperseded, StoreConflict
@@ -116,19 +116,53 @@ class Claim:
         _refuse_older(_parsed(self.store.read(CLAIM)), self.as_of)
 
 
-def known_checksums(claim: Claim) -> Mapping[str, str]:
-    """The files' checksums, as far as they can be relied on.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the files that are there.
 
-    They are in the index, or in a listing where there is none. An export that has claimed the store
-    and not finished may still be writing: then nothing is known, and writing all files anew makes
-    its late writes fail on their preconditions.
+    Attributes:
+        checksums: by name.
+        as_of: of each file; nothing where the index can't be relied on, and so the others.
+        exported: when all were last exported.
+        through: the latest window that each dataset had then.
+    """
+
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    as_of: Mapping[str, datetime] = field(default_factory=dict)
+    exported: datetime | None = None
+    through: Mapping[str, datetime] = field(default_factory=dict)
+
+
+def known_files(claim: Claim) -> Known:
+    """What is known of the files, as far as it can be relied on.
+
+    It is in the index; where there is none, a listing has the checksums. An export that has claimed
+    the store and not finished may still be writing: then nothing is known, and writing all files
+    anew makes its late writes fail on their preconditions.
     """
     if not claim.is_clean:
-        return {}
+        return Known()
     index = _index(claim.store)
     if not index or index.get("run_id") != claim.previous:
-        return claim.store.checksums()
-    return {name: str(entry.get("crc32c")) for name, entry in index["files"].items()}
+        return Known(claim.store.checksums())
+    files, datasets = index["files"], index["datasets"]
+    return Known(
+        {name: str(entry.get("crc32c")) for name, entry in files.items()},
+        _times({name: entry.get("as_of") for name, entry in files.items()}),
+        _times({INDEX: index["as_of"]}).get(INDEX),
+        _times({name: d.get("through") for name, d in datasets.items() if isinstance(d, dict)}),
+    )
+
+
+def _times(texts: Mapping[str, object]) -> dict[str, datetime]:
+    """The times that `time_text` wrote; what is none is left out."""
+    found = {}
+    for name, text in texts.items():
+        with contextlib.suppress(ValueError):
+            found[name] = datetime.fromisoformat(str(text).replace(" UTC", "+00:00")).astimezone(
+                UTC
+            )
+    return found
 
 
 def write_index(

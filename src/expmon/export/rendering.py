@@ -76,10 +76,16 @@ def files(experiment: str, dataset: str, points: Points) -> tuple[ExportFile, Ex
         f'{{"branch":{names[branch]},"time":"{_text(time)}","value":"{value}"}}'
         for time, branch, value in zip(points.times, points.branches, points.values, strict=True)
     ]
+    of_all, of_each = file_names(experiment, dataset)
     return (
-        _file(f"{experiment}_{dataset}.json", experiment, dataset, total),
-        _file(f"{experiment}_{dataset}_by_branch.json", experiment, dataset, by_branch),
+        _file(of_all, experiment, dataset, total),
+        _file(of_each, experiment, dataset, by_branch),
     )
+
+
+def file_names(experiment: str, dataset: str) -> tuple[str, str]:
+    """What the two files are called."""
+    return f"{experiment}_{dataset}.json", f"{experiment}_{dataset}_by_branch.json"
 
 
 def time_text(moment: datetime) -> str:

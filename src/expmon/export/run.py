@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from expmon.catalog import EXPORTED
 from expmon.catalog.model import Series
 from expmon.errors import UnknownExperiment
-from expmon.export.index import Claim, known_checksums, write_index
+from expmon.export.index import Claim, Known, known_files, write_index
 from expmon.export.rendering import Points, files
+from expmon.export.resting import resting
 from expmon.export.uploads import listed_generations, upload_pool, write_files
 from expmon.slugs import is_slug
 from expmon.statements.reading import export_metadata, export_series, first_time
@@ -44,6 +45,8 @@ class Export:
         written: the names of the files that changed.
         unchanged: the names of those that were as they should be.
         skipped: experiments whose slugs can't be file names.
+        resting: experiments that were left out of an export of all, since their files can't have
+            changed: past its 14 days an experiment has a point for every half hour that is over.
     """
 
     as_of: datetime
@@ -51,6 +54,7 @@ class Export:
     written: tuple[str, ...]
     unchanged: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    resting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class Exporter:
     progress: Callable[[str], None] | None = None
 
     def active(self) -> Export:
-        """Export every active experiment, all datasets.
+        """Export every active experiment that doesn't rest, all datasets.
 
         Raises:
             ExportSuperseded: a newer export has claimed the store.
@@ -81,10 +85,15 @@ class Exporter:
         for slug in skipped:
             log.warning("experiment %.200r is not exported: its slug can't name a file", slug)
         chosen = {slug: start for slug, start in starts.items() if is_slug(slug)}
-        exported, changed = self._write(claim, chosen, EXPORTED, prefixes=[""])
-        write_index(claim, exported, self._through(metadata), is_named=False)
+        known, through = known_files(claim), self._through(metadata)
+        past = _past(metadata)
+        idle = resting(chosen, known, through=through, past=past, as_of=self.as_of)
+        for slug in idle:
+            del chosen[slug]
+        exported, changed = self._write(claim, chosen, EXPORTED, known=known, prefixes=[""])
+        write_index(claim, exported, through, is_named=False)
         claim.finish()
-        return self._result(tuple(chosen), exported, changed, skipped)
+        return self._result(tuple(chosen), exported, changed, skipped, tuple(idle))
 
     def named(self, slugs: Sequence[str], datasets: Sequence[Dataset]) -> Export:
         """Export these experiments, active or not.
@@ -95,16 +104,17 @@ class Exporter:
         """
         statement = export_metadata(self.names, is_named=True)
         metadata = self.warehouse.query(statement, {"slugs": list(slugs)})
-        known = dict(_starts(metadata))
+        starts = dict(_starts(metadata))
         chosen: dict[str, date] = {}
         for slug in slugs:
-            start = known.get(slug) or self._first_day(slug)
-            if start is None and slug not in known:
+            start = starts.get(slug) or self._first_day(slug)
+            if start is None and slug not in starts:
                 raise UnknownExperiment(slug)
             chosen[slug] = start or self.as_of.date()
         claim = Claim.take(self.store, self.as_of, uuid.uuid4().hex)
         prefixes = [f"{slug}_" for slug in chosen]
-        exported, changed = self._write(claim, chosen, datasets, prefixes=prefixes)
+        known = known_files(claim)
+        exported, changed = self._write(claim, chosen, datasets, known=known, prefixes=prefixes)
         write_index(claim, exported, self._through(metadata), is_named=True)
         # What a broken-off export left of other experiments is still to be written anew.
         if claim.is_clean:
@@ -122,13 +132,15 @@ class Exporter:
         starts: Mapping[str, date],
         datasets: Sequence[Dataset],
         *,
+        known: Known,
         prefixes: Iterable[str],
     ) -> tuple[list[ExportFile], list[str]]:
         """Write what changed; all files that belong to the export, and the names of the changed.
 
         The generations come before every check of the claim: see `Claim.write`.
         """
-        checksums = known_checksums(claim)
+        if not starts:
+            return [], []
         generations = listed_generations(claim.store, prefixes)
         exported: list[ExportFile] = []
         changed: list[str] = []
@@ -141,7 +153,7 @@ class Exporter:
                         self.progress(slug)
                 claim.check()
                 own = [file for series in some for file in files(*series)]
-                stale = [f for f in own if checksums.get(f.name) != f.crc32c]
+                stale = [f for f in own if known.checksums.get(f.name) != f.crc32c]
                 write_files(pool, claim, stale, generations=generations)
                 exported += [replace(file, data=b"") for file in own]
                 changed += [file.name for file in stale]
@@ -152,8 +164,6 @@ class Exporter:
     ) -> Iterator[list[tuple[str, str, Points]]]:
         """The series, a few at a time, as they arrive; at last those that have no point."""
         waiting = dict.fromkeys((slug, d.name) for slug in starts for d in datasets)
-        if not waiting:
-            return
         begin = {slug: day_start(start) for slug, start in starts.items()}
         parameters: dict[str, Any] = {
             "experiments": [{"slug": slug, "start": start} for slug, start in begin.items()],
@@ -194,15 +204,23 @@ class Exporter:
         exported: Sequence[ExportFile],
         changed: Sequence[str],
         skipped: tuple[str, ...] = (),
+        idle: tuple[str, ...] = (),
     ) -> Export:
         unchanged = tuple(f.name for f in exported if f.name not in set(changed))
-        return Export(self.as_of, experiments, tuple(changed), unchanged, skipped)
+        return Export(self.as_of, experiments, tuple(changed), unchanged, skipped, idle)
 
 
 def _starts(metadata: pa.Table) -> Iterator[tuple[str, date | None]]:
     for row in metadata.to_pylist():
         if row["slug"] is not None:
             yield row["slug"], row["start_date"]
+
+
+def _past(metadata: pa.Table) -> datetime | None:
+    """The latest ``as_of`` of what has been written of days before today."""
+    tables = {dataset.table.name for dataset in EXPORTED}
+    found = [row["past_as_of"] for row in metadata.to_pylist() if row["relation"] in tables]
+    return max((time.astimezone(UTC) for time in found if time is not None), default=None)
 
 
 def _series(batch: pa.RecordBatch) -> Iterator[tuple[str, str, Points]]:

@@ -32,28 +32,37 @@ _FIRST_ARRIVAL = (
 )
 
 
-def source_views(names: Names) -> dict[str, exp.Query]:
-    """The queries of the sources that an embedded warehouse has as views, by relation."""
+def source_views(names: Names, within: Sequence[str] = ()) -> dict[str, exp.Query]:
+    """The queries of the sources that an embedded warehouse has as views, by relation.
+
+    Args:
+        names: where the pings lie.
+        within: conditions on the pings that are looked at.
+    """
+
+    def pings(relation: Relation, *columns: str) -> exp.Select:
+        return where(select(*columns).from_(table(relation, names)), *within)
+
+    event_pings = pings(EVENT_V4, "submission_timestamp", "payload")
+    main_pings = pings(MAIN_V4, "submission_timestamp", "payload")
     return {
-        STABLE_MAIN_V4.name: _first_arrivals(MAIN_V4, MAIN_V4.column_names, names),
-        EVENT_EVENTS.name: _events(EVENT_V4, "payload.events.{}", names),
-        MAIN_EVENTS.name: _events(MAIN_V4, "payload.processes.{}.events", names),
+        STABLE_MAIN_V4.name: _first_arrivals(pings(MAIN_V4, *MAIN_V4.column_names)),
+        EVENT_EVENTS.name: _events(event_pings, "payload.events.{}"),
+        MAIN_EVENTS.name: _events(main_pings, "payload.processes.{}.events"),
         CLIENTS_DAILY.name: _clients_daily(table(STABLE_MAIN_V4, names)),
     }
 
 
-def _first_arrivals(relation: Relation, columns: Sequence[str], names: Names) -> exp.Select:
+def _first_arrivals(pings: exp.Select) -> exp.Select:
     """The first arrival of each document on each day."""
-    pings = select(*columns).from_(table(relation, names))
     return pings.qualify(expression(_FIRST_ARRIVAL))
 
 
-def _events(relation: Relation, array: str, names: Names) -> exp.Query:
+def _events(pings: exp.Select, array: str) -> exp.Query:
     """One row per event of the first arrivals."""
     arrays = ", ".join(f"STRUCT({array.format(p)} AS events)" for p in PROCESSES)
-    pings = _first_arrivals(relation, ("submission_timestamp", "payload"), names)
     query = events(select().from_("first_arrivals"), f"[{arrays}]")
-    return with_steps(query, {"first_arrivals": pings})
+    return with_steps(query, {"first_arrivals": _first_arrivals(pings)})
 
 
 def _clients_daily(stable: exp.Table) -> exp.Query:

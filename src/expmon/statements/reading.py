@@ -82,7 +82,8 @@ def export_metadata(names: Names, *, is_named: bool) -> Statement:
 
     Args:
         names: where the tables lie.
-        is_named: the experiments of ``@slugs``, instead of those active ``@today``.
+        is_named: the experiments of ``@slugs``, instead of those active ``@today``; of these, also
+            when a day before today was last written.
     """
     experiments = select(
         "slug",
@@ -105,6 +106,10 @@ def export_metadata(names: Names, *, is_named: bool) -> Statement:
         steps = {"experiments": starts.group_by("normandy_slug")}
         query = with_steps(union_all([experiments, written]), steps)
         return Statement("export_metadata", query, (SLUGS,))
+    past = "MAX(IF(`partition` < FORMAT_DATE('%Y%m%d', @today), as_of, NULL)) AS past_as_of"
+    never = "CAST(NULL AS TIMESTAMP) AS past_as_of"
+    experiments = experiments.select(never, dialect="bigquery")
+    written = written.select(past, dialect="bigquery")
     steps = {"experiments": _experiments(names)}
     query = with_steps(union_all([where(experiments, *_active()), written]), steps)
     return Statement("export_metadata", query, (TODAY,))

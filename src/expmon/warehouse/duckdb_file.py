@@ -76,13 +76,8 @@ class DuckDBFile:
 
     def insert(self, target: str, batch: pa.Table) -> None:
         """Add rows to a table, by position."""
-        with self._guard:
-            connection = self.opened()
-            connection.register("batch", batch)
-            try:
-                self.execute(f"INSERT INTO {target} SELECT * FROM batch", name=target)
-            finally:
-                connection.unregister("batch")
+        with self._guard, self._translated(f"INSERT INTO {target}", target):
+            self.opened().from_arrow(batch).insert_into(target)
 
     @contextlib.contextmanager
     def transaction(self, *, undo: bool = False) -> Iterator[None]:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlglot import exp
-
 from expmon.catalog import RELATIONS
 from expmon.catalog.model import Kind
 from expmon.catalog.sources import EVENT_V4, MAIN_V4
@@ -20,6 +18,8 @@ from expmon.statements.embedded import source_views
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from sqlglot import exp
 
     from expmon.catalog.model import Names
     from expmon.warehouse.protocol import Write
@@ -44,12 +44,4 @@ def days_to_look_at(write: Write) -> Mapping[str, datetime]:
 
 def final_sources(names: Names) -> Mapping[str, exp.Query]:
     """The views' queries, by relation."""
-    loaded = {(place.dataset, place.table) for place in map(names.of, LOADED)}
-
-    views = source_views(names)
-    for view in views.values():
-        for query in view.find_all(exp.Select):
-            read = query.args["from_"].this
-            if isinstance(read, exp.Table) and (read.db, read.name) in loaded:
-                query.where(*_BOUNDS, dialect="bigquery", copy=False)
-    return views
+    return source_views(names, within=_BOUNDS)
