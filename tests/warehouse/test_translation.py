@@ -188,6 +188,9 @@ def test_a_broken_document_beside_a_good_one_costs_only_itself(engine):
         ("4;7", "^[0-9]+,([0-9]+)$", None),
         ("ab", "a(x*)b", ""),
         ("it's", "'(s)", "s"),
+        ("xab", "a*", ""),
+        ("b", "(?:(a)|b)", None),
+        ("ba", "(?:(a)|b)", None),
     ],
 )
 def test_what_a_pattern_does_not_match_is_null_and_not_empty(engine, text, pattern, found):

@@ -164,15 +164,17 @@ def _json_value(node: exp.Expr) -> exp.Expr:
 
 
 def _regexp_extract(node: exp.Expr) -> exp.Expr:
-    """Without a match, NULL on BigQuery and an empty text on DuckDB."""
+    """Without a match, or where the group has none, NULL on BigQuery and an empty text on DuckDB.
+
+    The first of all matches is NULL in both cases.
+    """
     if not isinstance(node, exp.RegexpExtract):
         return node
     if node.args.get("position") or node.args.get("occurrence"):
         raise UnsupportedError("REGEXP_EXTRACT with a position")
     group = node.args.get("group") or exp.Literal.number(0)
-    extracted = _call("regexp_extract", node.this, node.expression.name, group)
-    matches = _call("regexp_matches", node.this, node.expression.name)
-    return exp.Case(ifs=[exp.If(this=matches, true=extracted)])
+    matches = _call("regexp_extract_all", node.this, node.expression.name, group)
+    return exp.Bracket(this=matches, expressions=[exp.Literal.number(0)])
 
 
 def _call(name: str, *arguments: exp.Expr | str) -> exp.Anonymous:
