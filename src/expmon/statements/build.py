@@ -52,13 +52,13 @@ def select(*columns: str | exp.Expr) -> exp.Select:
 
 
 def where(query: exp.Select, *conditions: str) -> exp.Select:
-    """The query with all of the conditions."""
-    return query.where(*conditions, dialect=DIALECT)
+    """The query itself, with all of the conditions added to it."""
+    return query.where(*conditions, dialect=DIALECT, copy=False)
 
 
 def unnest(query: exp.Select, array: str, alias: str) -> exp.Select:
-    """The query with a row for each element of the array, beside its own columns."""
-    return query.join(unnested(array, alias), join_type="cross")
+    """The query itself, with a row for each element of the array, beside its own columns."""
+    return query.join(unnested(array, alias), join_type="cross", copy=False)
 
 
 def unnested(array: str, alias: str) -> exp.Unnest:

@@ -32,7 +32,8 @@ def render(tree: exp.Expr, *, name: str, dialect: str = "bigquery") -> str:
     }
     try:
         if dialect == "bigquery":
-            return _BigQuery(dialect="bigquery", **options).generate(_with_numbers(tree))
+            generator = _BigQuery(dialect="bigquery", **options)
+            return generator.generate(_with_numbers(tree), copy=False)
         return tree.sql(dialect=dialect, **options)
     except SqlglotError as error:
         raise UnsupportedSQL(name, dialect, str(error)) from error

@@ -270,18 +270,18 @@ class DuckDBWarehouse:
     def _first_days(self) -> dict[str, date]:
         """The first day that each partitioned table has rows of; none of empty ones."""
         tables = [
-            relation
+            (relation, relation.partitioning.column)
             for relation in RELATIONS.values()
             if relation.partitioning and (relation.kind is Kind.TABLE or relation in LOADED)
         ]
+        # Not the MIN: once rows have been deleted, DuckDB reads all of the table for that.
         firsts = " UNION ALL ".join(
-            f"SELECT '{relation.name}' AS relation, "
-            f'CAST(MIN("{relation.partitioning.column}") AS DATE) AS first_day '
-            f"FROM {self._name(relation)}"
-            for relation in tables
-            if relation.partitioning
+            f"SELECT '{relation.name}' AS relation, CAST(\"{column}\" AS DATE) AS first_day FROM "
+            f'(SELECT "{column}" FROM {self._name(relation)} WHERE "{column}" IS NOT NULL '
+            f'ORDER BY "{column}" LIMIT 1)'
+            for relation, column in tables
         )
-        rows = self._file.arrow(firsts, name=tables[0].name).to_pylist()
+        rows = self._file.arrow(firsts, name=tables[0][0].name).to_pylist()
         return {row["relation"]: row["first_day"] for row in rows if row["first_day"]}
 
     def _remember(self, relation: Relation, entries: Mapping[Partition, Written]) -> None:
