@@ -47,8 +47,8 @@ mutants: .venv/.installed ## change the statements in one place at a time; the r
 	$(BIN)/python scripts/mutants.py
 
 .PHONY: bench
-bench: .venv/.emulators ## measure, and print each figure beside its goal
-	$(BIN)/python benchmarks/bigquery_fetch.py
+bench: .venv/.emulators ## measure, and print each figure beside its goal (some 20 minutes)
+	$(BIN)/python benchmarks/suite.py
 
 .PHONY: docs
 docs: .venv/.installed ## build the documentation into docs/_build

@@ -1,80 +1,138 @@
 """Export 10, 50 and 200 experiments of 30 days on the embedded engine.
 
-    .venv/bin/python benchmarks/export.py [--experiments 10,50,200]
+    .venv/bin/python benchmarks/export.py [--quick]
 
 Each size has a warehouse of its own, whose eight derived tables are full: three branches with a row
-in every window of 30 days. A process exports all experiments, then again with nothing changed, and
-says how long that took, how many queries it asked, and how much memory it took at its peak. Beside
-it, where that takes no hours, stands a loop that exports one experiment and one dataset at a time.
+in every window of 30 days. A process exports all experiments into an empty directory, and says how
+long that took, how many queries it asked, and how much memory it took at its peak beyond what it
+had before. It exports again half an hour later, with no new rows: every series is computed and
+compared. It exports once more five minutes later: half hours are the points of experiments of that
+age, none has closed, and nothing need be read. Sizes alternate, and medians are given. Beside it,
+where that takes no hours, stands a loop that exports one experiment and one dataset at a time.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from measuring import Watch, resident
+from measuring import GIB, MIB, Line, Watch, alone, engine, in_a_process, medians, resident
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator, Mapping
 
     from expmon import Monitor
 
+SIZES = (10, 50, 200)
 DAYS, BRANCHES = 30, 3
 AS_OF = datetime(2021, 3, 1, 0, 10, tzinfo=UTC)
-START = (AS_OF - timedelta(days=DAYS)).replace(hour=0, minute=0)
-MIB = 1024 * 1024
+END = AS_OF.replace(minute=0)
+START = END - timedelta(days=DAYS)
+QUERIES_GOAL, GROWTH_GOAL, MEMORY_GOAL = 2, 1.25, 1 * GIB
 LOOPED = 50
 """Of more experiments than these the loop is not tried."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--experiments", default="10,50,200")
-    parser.add_argument("--part", help=argparse.SUPPRESS)
-    parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.part:
-        print(json.dumps(PARTS[options.part](options.directory)))
-        return
-    for line in measure([int(n) for n in options.experiments.split(",")]):
-        print(json.dumps(line))
+def lines(*, quick: bool) -> Iterator[Line]:
+    """Queries, time and memory of each size, and what they are compared with."""
+    sizes, runs = ((2, 4, 8), 1) if quick else (SIZES, 3)
+    found = measure(sizes, runs)
+    for size, figures in found.items():
+        yield _queries(size, figures)
+        yield _time(size, found, runs)
+        yield _memory(size, figures, runs)
+        yield from _again(size, figures, runs)
+        if "loop_seconds" in figures:
+            yield _loop(size, figures)
 
 
-def measure(sizes: list[int]) -> list[dict[str, Any]]:
-    """A line of figures for each size."""
-    lines = []
-    for size in sizes:
-        with tempfile.TemporaryDirectory() as name:
-            directory = Path(name)
+def _queries(size: int, figures: Mapping[str, float]) -> Line:
+    return Line(
+        f"export of {size} experiments: queries",
+        f"{QUERIES_GOAL}, however many experiments",
+        figures["queries"],
+        "queries",
+        met=figures["queries"] == QUERIES_GOAL,
+        detail=f"{figures['files']:.0f} files: 8 datasets of {DAYS} days, {BRANCHES} branches",
+    )
+
+
+def _time(size: int, found: Mapping[int, Mapping[str, float]], runs: int) -> Line:
+    """The largest size's time for an experiment is compared with that of the middle one."""
+    _, middle, largest = found
+    seconds = found[size]["seconds"]
+    name = f"export of {size} experiments: time"
+    if size != largest:
+        return Line(name, "", seconds, "s", runs=runs)
+    ratio = (seconds / size) / (found[middle]["seconds"] / middle)
+    goal = f"for an experiment at most {GROWTH_GOAL} times what it is of {middle}"
+    return Line(name, goal, seconds, "s", ratio, ratio <= GROWTH_GOAL, runs)
+
+
+def _memory(size: int, figures: Mapping[str, float], runs: int) -> Line:
+    peak = figures["peak"]
+    return Line(
+        f"export of {size} experiments: peak memory",
+        f"under {MEMORY_GOAL // MIB} MiB",
+        peak / MIB,
+        "MiB",
+        met=peak < MEMORY_GOAL,
+        runs=runs,
+        detail="beyond what the process had before",
+    )
+
+
+def _again(size: int, figures: Mapping[str, float], runs: int) -> Iterator[Line]:
+    for key, when in (("again", "no new rows"), ("between", "no half hour closed")):
+        seconds, files = figures[f"seconds_{key}"], figures[f"files_{key}"]
+        yield Line(
+            f"next export of {size} experiments, {when}: files written",
+            "none",
+            files,
+            "files",
+            seconds / figures["seconds"],
+            files == 0,
+            runs,
+            f"{seconds:.3g} s; the ratio is its time to the first export's",
+        )
+
+
+def _loop(size: int, figures: Mapping[str, float]) -> Line:
+    return Line(
+        f"the same {size} experiments, one experiment and dataset at a time: time",
+        "",
+        figures["loop_seconds"],
+        "s",
+        figures["loop_seconds"] / figures["seconds"],
+        detail=f"{figures['loop_queries']:.0f} queries; the ratio is to the export in one go",
+    )
+
+
+def measure(sizes: tuple[int, ...], runs: int) -> dict[int, dict[str, float]]:
+    """The medians for each size."""
+    with tempfile.TemporaryDirectory() as name:
+        places = {size: Path(name) / str(size) for size in sizes}
+        for size, directory in places.items():
+            directory.mkdir()
             fill(directory, size)
-            line: dict[str, Any] = {"experiments": size, **in_a_process("whole", directory)}
+        found: dict[int, list[dict[str, Any]]] = {size: [] for size in sizes}
+        for _ in range(runs):
+            for size, directory in places.items():
+                found[size].append(in_a_process(__file__, "whole", directory))
+        figures = {size: medians(taken) for size, taken in found.items()}
+        for size in sizes:
             if size <= LOOPED:
-                line |= in_a_process("loop", directory)
-            lines.append(line)
-    return lines
+                figures[size] |= in_a_process(__file__, "loop", places[size])
+    return figures
 
 
-def in_a_process(part: str, directory: Path) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--part", part, "--directory", str(directory)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        sys.exit(done.stderr)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def connected(directory: Path, exports: str) -> Monitor:
+def connected(directory: Path, exports: str | None = None) -> Monitor:
     import expmon
 
-    return expmon.connect(f"duckdb://{directory / 'monitoring.duckdb'}", directory / exports)
+    return expmon.connect(f"duckdb://{directory / 'monitoring.duckdb'}", exports)
 
 
 def fill(directory: Path, size: int) -> None:
@@ -82,15 +140,13 @@ def fill(directory: Path, size: int) -> None:
     from expmon.catalog import EXPORTED
     from expmon.catalog.model import Series
 
-    with connected(directory, "exports") as monitor:
+    with connected(directory) as monitor:
         monitor.deploy()
-        database = monitor.warehouse._file
+        database = engine(monitor)._file
         database.execute(
             "INSERT INTO monitoring.experimenter_experiments_v1 (normandy_slug, start_date) "
-            "SELECT 'experiment-' || n, DATE $start FROM range($size) AS t(n)".replace(
-                "DATE $start", f"DATE '{START.date()}'"
-            ),
-            {"size": size},
+            "SELECT 'experiment-' || n, CAST($start AS DATE) FROM range($size) AS t(n)",
+            {"start": START, "size": size},
         )
         for dataset in EXPORTED:
             step = "1 DAY" if dataset.series is Series.DAILY else "5 MINUTE"
@@ -98,34 +154,29 @@ def fill(directory: Path, size: int) -> None:
                 f"INSERT INTO {dataset.table.name} (time, branch, experiment, value) "
                 "SELECT time, 'branch-' || b, 'experiment-' || n, "
                 "  CAST(hash(time, b, n) % 1000 AS BIGINT) "
-                f"FROM generate_series($start, $end, INTERVAL {step}) AS t(time), "
+                f"FROM range($start, $end, INTERVAL {step}) AS t(time), "
                 f"  range({BRANCHES}) AS u(b), range($size) AS v(n)",
-                {"start": START, "end": AS_OF, "size": size},
+                {"start": START, "end": END, "size": size},
             )
 
 
-def counted(monitor: Monitor) -> list[str]:
-    """The names of the queries that are asked from now on."""
-    asked: list[str] = []
-    warehouse: Any = monitor.warehouse
-    for name in ("query", "batches"):
-        method = getattr(warehouse, name, None)
-        if method is not None:
-            setattr(warehouse, name, _counting(method, asked))
+def counted(monitor: Monitor) -> list[str | None]:
+    """What the queries are about that the database is asked from now on."""
+    asked: list[str | None] = []
+    file = engine(monitor)._file
+    arrow = file.arrow
+
+    def counting(*arguments: Any, name: str | None = None, **options: Any) -> Any:
+        asked.append(name)
+        return arrow(*arguments, name=name, **options)
+
+    file.arrow = counting
     return asked
 
 
-def _counting(method: Callable[..., Any], asked: list[str]) -> Callable[..., Any]:
-    def call(statement: Any, *args: Any, **options: Any) -> Any:
-        asked.append(statement.name)
-        return method(statement, *args, **options)
-
-    return call
-
-
-def whole(directory: Path) -> dict[str, Any]:
+def whole(place: str) -> dict[str, float]:
     """One export of all, and another with nothing changed."""
-    with connected(directory, "whole") as monitor:
+    with tempfile.TemporaryDirectory() as exports, connected(Path(place), exports) as monitor:
         monitor.warehouse.state()  # imports, and the file opened
         asked = counted(monitor)
         before = resident()
@@ -134,24 +185,32 @@ def whole(directory: Path) -> dict[str, Any]:
             first = monitor.export_active(AS_OF)
             seconds = time.perf_counter() - began
         queries = len(asked)
-        began = time.perf_counter()
-        second = monitor.export_active(AS_OF + timedelta(microseconds=1))
-        again = time.perf_counter() - began
+        later = {
+            "again": timed_export(monitor, AS_OF + timedelta(minutes=30)),
+            "between": timed_export(monitor, AS_OF + timedelta(minutes=35)),
+        }
     return {
         "queries": queries,
         "files": len(first.written),
         "seconds": seconds,
-        "peak_mib": (watch.peak - before) / MIB,
-        "files_again": len(second.written),
-        "seconds_again": again,
+        "peak": watch.peak - before,
+        **{f"files_{name}": files for name, (files, _) in later.items()},
+        **{f"seconds_{name}": taken for name, (_, taken) in later.items()},
     }
 
 
-def loop(directory: Path) -> dict[str, Any]:
+def timed_export(monitor: Monitor, as_of: datetime) -> tuple[int, float]:
+    """How many files it wrote, and its seconds."""
+    began = time.perf_counter()
+    found = monitor.export_active(as_of)
+    return len(found.written), time.perf_counter() - began
+
+
+def loop(place: str) -> dict[str, float]:
     """One experiment and one dataset at a time."""
     from expmon.catalog import EXPORTED
 
-    with connected(directory, "loop") as monitor:
+    with tempfile.TemporaryDirectory() as exports, connected(Path(place), exports) as monitor:
         slugs = monitor.experiments(AS_OF)["slug"].tolist()
         asked = counted(monitor)
         began = time.perf_counter()
@@ -164,4 +223,4 @@ def loop(directory: Path) -> dict[str, Any]:
 PARTS = {"whole": whole, "loop": loop}
 
 if __name__ == "__main__":
-    main()
+    alone(__doc__, lines, PARTS)

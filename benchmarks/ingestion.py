@@ -1,6 +1,6 @@
 """Ingest 200,000 pings into the embedded engine, beside DuckDB's own reader of rows in table form.
 
-    .venv/bin/python benchmarks/ingestion.py [--pings N] [--runs N]
+    .venv/bin/python benchmarks/ingestion.py [--quick]
 
 The pings are the demo's, simulated for more clients: newline-delimited JSON as clients send it. The
 other side has the same rows as they stand in the tables, as newline-delimited JSON too, and DuckDB
@@ -10,7 +10,6 @@ new warehouse; medians are printed.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import json
@@ -18,7 +17,9 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from measuring import Line, alone, engine
 
 import expmon
 from expmon.catalog import RELATIONS
@@ -35,18 +36,24 @@ PINGS_OF_A_CLIENT = 4
 """In the three days of the demo; a little below what is simulated."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--pings", type=int, default=200_000)
-    parser.add_argument("--runs", type=int, default=5)
-    options = parser.parse_args()
-    found = measure(options.pings, options.runs)
-    print(f"{found['pings']:,} pings of {found['bytes_a_ping']:,.0f} bytes")
-    print(f"ingest           {found['pings_a_second']:>9,.0f} pings/s (goal: at least {GOAL:,})")
-    print(f"DuckDB's reader  {found['reader_rows_a_second']:>9,.0f} rows/s, in table form")
+def lines(*, quick: bool) -> Iterator[Line]:
+    """Pings a second, beside the rows that DuckDB's reader takes."""
+    pings, runs = (5_000, 1) if quick else (200_000, 5)
+    found = measure(pings, runs)
+    rate = found["pings_a_second"]
+    yield Line(
+        f"ingestion of {pings:,} pings of {found['bytes_a_ping']:,.0f} bytes",
+        f"at least {GOAL:,} pings/s",
+        rate,
+        "pings/s",
+        rate / found["reader_rows_a_second"],
+        rate >= GOAL,
+        runs,
+        f"DuckDB's own reader: {found['reader_rows_a_second']:,.0f} rows/s, in table form already",
+    )
 
 
-def measure(pings: int = 200_000, runs: int = 5) -> dict[str, Any]:
+def measure(pings: int, runs: int) -> dict[str, float]:
     """The medians of both sides, and what they were taken of."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -64,13 +71,9 @@ def measure(pings: int = 200_000, runs: int = 5) -> dict[str, Any]:
                     insert(monitor, source, rows)
                 read.append(pings / (time.perf_counter() - began))
         return {
-            "pings": pings,
             "bytes_a_ping": path.stat().st_size / pings,
             "pings_a_second": statistics.median(ingested),
             "reader_rows_a_second": statistics.median(read),
-            "goal": GOAL,
-            "ingest_runs": ingested,
-            "reader_runs": read,
         }
 
 
@@ -94,13 +97,13 @@ def in_table_form(path: Path, directory: Path) -> dict[str, Path]:
     with new_monitor() as monitor:
         monitor.ingest(path)
         for source, file in files.items():
-            table = monitor.warehouse._name(RELATIONS[source])
-            monitor.warehouse._file.execute(f"COPY {table} TO '{file}' (FORMAT json)")
+            table = engine(monitor)._name(RELATIONS[source])
+            engine(monitor)._file.execute(f"COPY {table} TO '{file}' (FORMAT json)")
     return files
 
 
 def insert(monitor: Monitor, source: str, rows: Path) -> None:
-    warehouse = monitor.warehouse
+    warehouse = engine(monitor)
     table = warehouse._name(RELATIONS[source])
     types = ", ".join(f"'{name}': '{type_}'" for name, type_ in warehouse._described(table).items())
     warehouse._file.execute(
@@ -120,4 +123,4 @@ def new_monitor() -> Iterator[Monitor]:
 
 
 if __name__ == "__main__":
-    main()
+    alone(__doc__, lines)
