@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
 
 import expmon
 import pings
@@ -52,7 +53,7 @@ HELP = {
     "run": "{live|hourly|daily}, --as-of TIME, --wait SECONDS",
     "backfill": "START END, --as-of TIME, --wait SECONDS",
     "plan": "{live|hourly|daily}, --as-of TIME, --cost",
-    "status": "--as-of TIME",
+    "status": "--as-of TIME, --format [table|json|prometheus]",
     "sql": "[NAME], --out DIRECTORY",
     "datasets": "[NAME]",
     "config": "--tables, --format [table|json]",
@@ -119,7 +120,7 @@ def test_the_help_lists_every_command_and_option(run):
     commands = re.findall(r"^  (\w+)  +\S", text.partition("Commands:")[2], re.MULTILINE)
     assert commands == list(HELP)
     options = ("--version", "--warehouse URL", "--store DIR", "--config FILE", "--set KEY=VALUE")
-    for option in (*options, "-v, --verbose"):
+    for option in (*options, "-v, --verbose", "--log-format [text|json]"):
         assert option in text
     assert "EXPMON_WAREHOUSE" in text
     assert "EXPMON_STORE" in text
@@ -214,7 +215,7 @@ def test_status_is_fresh_after_the_runs(played):
     assert len(lines) == 16
     assert {line[-1] for line in lines} == {"fresh"}
     overall = ["experiment_enrollment_overall_v1", "live", "day", "2021-01-26"]
-    assert [*overall, "0", "min", "5", "fresh"] in lines
+    assert [*overall, "0", "min", "0", "0", "5", "fresh"] in lines
 
 
 def test_status_says_what_is_late_and_which_command_helps(played):
@@ -226,6 +227,58 @@ def test_status_says_what_is_late_and_which_command_helps(played):
     live = by_table["experiment_enrollment_overall_v1"]
     assert re.search(r" late the last live run is .+ old: expmon run live$", live)
     assert by_table["experiment_enrollment_aggregates_v1"].endswith("fresh")
+
+
+def test_status_is_given_to_programs_as_json(played):
+    text = played("status", "--as-of", "2021-01-26T05:00Z", "--format", "json", status=1).stdout
+    records = {record["relation"]: record for record in map(json.loads, text.splitlines())}
+    assert len(records) == 16
+    hourly = records["telemetry_derived.experiment_enrollment_aggregates_hourly_v1"]
+    assert hourly == {
+        "relation": "telemetry_derived.experiment_enrollment_aggregates_hourly_v1",
+        "cadence": "hourly",
+        "latest": "2021012602",
+        "last_window": "2021-01-26T02:55:00+00:00",
+        "as_of": "2021-01-26T04:00:00+00:00",
+        "age": 3600.0,
+        "rows": 3,
+        "missing": 1,
+        "stale": 0,
+        "verdict": "late",
+        "reason": "hour 2021-01-26T03 is missing: expmon run hourly",
+    }
+
+
+def test_status_is_given_to_prometheus_in_its_text_format(played):
+    text = played("status", "--as-of", "2021-01-26T05:00Z", "--format", "prometheus", status=1)
+    samples = {
+        (sample.name, sample.labels["table"], sample.labels.get("verdict")): sample.value
+        for family in text_string_to_metric_families(text.stdout)
+        for sample in family.samples
+    }
+    table = "telemetry_derived.experiment_enrollment_aggregates_hourly_v1"
+    found = {
+        (name, verdict): value for (name, of, verdict), value in samples.items() if of == table
+    }
+    window = datetime(2021, 1, 26, 2, 55, tzinfo=UTC).timestamp()
+    looked = datetime(2021, 1, 26, 4, tzinfo=UTC).timestamp()
+    assert found == {
+        ("expmon_table_last_window_timestamp_seconds", None): window,
+        ("expmon_table_as_of_timestamp_seconds", None): looked,
+        ("expmon_table_rows", None): 3.0,
+        ("expmon_table_missing_partitions", None): 1.0,
+        ("expmon_table_stale_partitions", None): 0.0,
+        ("expmon_table_verdict", "fresh"): 0.0,
+        ("expmon_table_verdict", "late"): 1.0,
+        ("expmon_table_verdict", "stale"): 0.0,
+        ("expmon_table_verdict", "broken"): 0.0,
+    }
+
+
+def test_a_table_that_was_never_written_has_no_times_in_prometheus(empty):
+    text = empty("status", "--format", "prometheus", status=1).stdout
+    assert 'verdict="broken"} 1.0' in text
+    assert "timestamp_seconds{" not in text
 
 
 def test_experiments_are_those_that_ended_at_most_14_days_ago(played):

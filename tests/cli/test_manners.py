@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,21 @@ def test_verbose_logs_only_expmons_own_steps(warehouse_file):
     command = [SCRIPT, "--warehouse", f"duckdb://{warehouse_file}", "-v", "run", "live"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "array index offset" not in done.stderr
+
+
+def test_each_step_is_logged_as_a_json_line_with_its_figures(warehouse_file):
+    options = ["--warehouse", f"duckdb://{warehouse_file}", "-v", "--log-format", "json"]
+    command = [SCRIPT, *options, "run", "live", "--as-of", "2021-01-26T00:10Z"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    steps = [line for line in lines if line["logger"] == "expmon.materialize.run"]
+    recents = "telemetry_derived.experiment_search_aggregates_recents_v1"
+    (step,) = [line for line in steps if line["dataset"] == recents]
+    assert step["message"].startswith(f"{recents}: 0 rows in ")
+    figures = {key: step[key] for key in ("level", "partition", "rows", "bytes", "job_id")}
+    assert figures == {"level": "INFO", "partition": "", "rows": 0, "bytes": None, "job_id": ""}
+    assert step["seconds"] >= 0
+    assert datetime.fromisoformat(step["time"]).utcoffset() == timedelta(0)
 
 
 def test_days_are_written_as_days(expmon, warehouse_file, tmp_path):

@@ -38,6 +38,13 @@ __all__ = ["main"]
     help="A setting by its key in the file, like bigquery.location=US; may be given several times.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log every step.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to log, to stderr: lines for people, or a JSON object a line.",
+)
 @click.pass_context
 def main(
     context: click.Context,
@@ -46,6 +53,7 @@ def main(
     config: Path | None,
     pairs: tuple[str, ...],
     verbose: bool,  # noqa: FBT001 - click gives a flag by its name
+    log_format: str,
 ) -> None:
     """Watch browser experiments while they run.
 
@@ -53,9 +61,21 @@ def main(
     environment, like EXPMON_WAREHOUSE and EXPMON_STORE, else from expmon.toml: `expmon config`
     shows them. Start with: expmon demo
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_formatter(log_format))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("expmon").setLevel(logging.INFO if verbose else logging.WARNING)
     context.obj = Options(warehouse, store, config, _settings(pairs))
+
+
+def _formatter(log_format: str) -> logging.Formatter:
+    if log_format == "text":
+        return logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    from pythonjsonlogger.json import JsonFormatter
+
+    renamed = {"levelname": "level", "name": "logger"}
+    fields = "%(levelname)s %(name)s %(message)s"
+    return JsonFormatter(fields, rename_fields=renamed, timestamp="time")
 
 
 def _settings(pairs: tuple[str, ...]) -> dict[str, object]:

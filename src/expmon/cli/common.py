@@ -150,6 +150,13 @@ def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None
 ) -> None:
     """Rows under their columns; numbers to the right."""
+    click.echo(table_text(columns, rows, title=title), nl=False)
+
+
+def table_text(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None
+) -> str:
+    """The lines that `print_table` prints."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -163,8 +170,7 @@ def print_table(
     printer = console()
     with printer.capture() as captured:
         printer.print(table)
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
 def print_frame(frame: pd.DataFrame, form: str) -> None:

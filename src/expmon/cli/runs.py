@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from expmon.cli.common import FAILED, Day, Options, as_of, counted, print_table, wait
+from expmon.cli.freshness import FORMS
 
 if TYPE_CHECKING:
     from expmon.materialize.run import Run
@@ -97,26 +98,25 @@ def plan(
 
 @click.command()
 @as_of
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "prometheus"]),
+    default="table",
+    show_default=True,
+    help="How to print it; prometheus is for a node exporter's text collector.",
+)
 @click.pass_obj
 @click.pass_context
-def status(context: click.Context, options: Options, as_of: datetime | None) -> None:
-    """Print how fresh each table is; the exit status is 1 if one is late or empty."""
+def status(context: click.Context, options: Options, as_of: datetime | None, form: str) -> None:
+    """Print how fresh each table is; the exit status is 1 if one is late or broken.
+
+    What is stale the next run writes anew.
+    """
     with options.monitor() as monitor:
         lines = monitor.status(as_of)
-    rows = [
-        (
-            line.relation.partition(".")[2],
-            line.cadence,
-            None if line.latest is None else str(line.latest),
-            line.age_text,
-            line.rows,
-            line.verdict,
-            line.reason,
-        )
-        for line in lines
-    ]
-    print_table(("table", "written", "latest", "age", "rows", "verdict", "why"), rows)
-    if any(line.verdict != "fresh" for line in lines):
+    click.echo(FORMS[form](lines), nl=False)
+    if any(line.verdict in {"late", "broken"} for line in lines):
         context.exit(FAILED)
 
 

@@ -102,4 +102,12 @@ def _log(step: Step, entry: Written) -> None:
     log.info(
         "%s: %d rows in %.3f s%s%s: %s",
         *(step.destination, entry.rows, seconds, cost, job, step.reason),
+        extra={
+            "dataset": step.relation.name,
+            "partition": step.partition.id,
+            "rows": entry.rows,
+            "bytes": entry.bytes_read,
+            "seconds": seconds,
+            "job_id": entry.job_id,
+        },
     )
