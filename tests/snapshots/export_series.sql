@@ -9,39 +9,55 @@ WITH experiments AS (
     experiment.start AS start,
     @as_of > TIMESTAMP_ADD(experiment.start, INTERVAL 14 DAY) AS is_coarse
   FROM UNNEST(@experiments) AS experiment
-), counts AS (
+), points AS (
   SELECT
     'experiment_enrollment_overall' AS dataset,
-    time,
-    branch,
     experiment,
-    value
+    branch,
+    IF(
+      is_coarse,
+      TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE),
+      time
+    ) AS point,
+    SUM(value) AS value
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_overall_v1
+  JOIN experiments
+    ON experiment = slug
   WHERE
-    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
+    time >= @earliest_start
+    AND time >= start
+    AND time < @as_of
+    AND experiment IN UNNEST(@slugs)
+  GROUP BY
+    experiment,
+    branch,
+    point
   UNION ALL
   SELECT
     'experiment_unenrollment_overall' AS dataset,
-    time,
-    branch,
     experiment,
-    value
+    branch,
+    IF(
+      is_coarse,
+      TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE),
+      time
+    ) AS point,
+    SUM(value) AS value
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_unenrollment_overall_v1
+  JOIN experiments
+    ON experiment = slug
   WHERE
-    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
+    time >= @earliest_start
+    AND time >= start
+    AND time < @as_of
+    AND experiment IN UNNEST(@slugs)
+  GROUP BY
+    experiment,
+    branch,
+    point
   UNION ALL
   SELECT
     'experiment_enrollment_other_events_overall' AS dataset,
-    time,
-    branch,
-    experiment,
-    value
-  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_other_events_overall_v1
-  WHERE
-    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
-), counts_since_start AS (
-  SELECT
-    dataset,
     experiment,
     branch,
     IF(
@@ -49,125 +65,126 @@ WITH experiments AS (
       TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE),
       time
     ) AS point,
-    value
-  FROM counts
+    SUM(value) AS value
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_other_events_overall_v1
   JOIN experiments
     ON experiment = slug
   WHERE
-    time >= start
-), running_sums AS (
+    time >= @earliest_start
+    AND time >= start
+    AND time < @as_of
+    AND experiment IN UNNEST(@slugs)
+  GROUP BY
+    experiment,
+    branch,
+    point
+  UNION ALL
   SELECT
     'experiment_enrollment_cumulative_population_estimate' AS dataset,
-    time,
-    branch,
-    experiment,
-    value
-  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_cumulative_population_estimate_v1
-  WHERE
-    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
-  UNION ALL
-  SELECT
-    'experiment_cumulative_ad_clicks' AS dataset,
-    time,
-    branch,
-    experiment,
-    value
-  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_cumulative_ad_clicks_v1
-  WHERE
-    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
-  UNION ALL
-  SELECT
-    'experiment_cumulative_search_count' AS dataset,
-    time,
-    branch,
-    experiment,
-    value
-  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_cumulative_search_count_v1
-  WHERE
-    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
-  UNION ALL
-  SELECT
-    'experiment_cumulative_search_with_ads_count' AS dataset,
-    time,
-    branch,
-    experiment,
-    value
-  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_cumulative_search_with_ads_count_v1
-  WHERE
-    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
-), running_sums_since_start AS (
-  SELECT
-    dataset,
     experiment,
     branch,
-    time,
     IF(
       is_coarse,
       TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE),
       time
     ) AS point,
-    value
-  FROM running_sums
+    ANY_VALUE(value HAVING MAX time) AS value
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_cumulative_population_estimate_v1
   JOIN experiments
     ON experiment = slug
   WHERE
-    time >= start
-), days AS (
+    time >= @earliest_start
+    AND time >= start
+    AND time < @as_of
+    AND experiment IN UNNEST(@slugs)
+  GROUP BY
+    experiment,
+    branch,
+    point
+  UNION ALL
   SELECT
     'experiment_enrollment_daily_active_population' AS dataset,
-    time,
-    branch,
-    experiment,
-    value
-  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_daily_active_population_v1
-  WHERE
-    time >= @earliest_start AND time < @as_of AND experiment IN UNNEST(@slugs)
-), days_since_start AS (
-  SELECT
-    dataset,
     experiment,
     branch,
     time AS point,
     value
-  FROM days
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_daily_active_population_v1
   JOIN experiments
     ON experiment = slug
   WHERE
-    time >= start
-), points AS (
-  SELECT
-    dataset,
-    experiment,
-    branch,
-    point,
-    SUM(value) AS value
-  FROM counts_since_start
-  GROUP BY
-    dataset,
-    experiment,
-    branch,
-    point
+    time >= @earliest_start
+    AND time >= start
+    AND time < @as_of
+    AND experiment IN UNNEST(@slugs)
   UNION ALL
   SELECT
-    dataset,
+    'experiment_cumulative_ad_clicks' AS dataset,
     experiment,
     branch,
-    point,
+    IF(
+      is_coarse,
+      TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE),
+      time
+    ) AS point,
     ANY_VALUE(value HAVING MAX time) AS value
-  FROM running_sums_since_start
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_cumulative_ad_clicks_v1
+  JOIN experiments
+    ON experiment = slug
+  WHERE
+    time >= @earliest_start
+    AND time >= start
+    AND time < @as_of
+    AND experiment IN UNNEST(@slugs)
   GROUP BY
-    dataset,
     experiment,
     branch,
     point
   UNION ALL
   SELECT
-    dataset,
+    'experiment_cumulative_search_count' AS dataset,
     experiment,
     branch,
-    point,
-    value
-  FROM days_since_start
+    IF(
+      is_coarse,
+      TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE),
+      time
+    ) AS point,
+    ANY_VALUE(value HAVING MAX time) AS value
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_cumulative_search_count_v1
+  JOIN experiments
+    ON experiment = slug
+  WHERE
+    time >= @earliest_start
+    AND time >= start
+    AND time < @as_of
+    AND experiment IN UNNEST(@slugs)
+  GROUP BY
+    experiment,
+    branch,
+    point
+  UNION ALL
+  SELECT
+    'experiment_cumulative_search_with_ads_count' AS dataset,
+    experiment,
+    branch,
+    IF(
+      is_coarse,
+      TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE),
+      time
+    ) AS point,
+    ANY_VALUE(value HAVING MAX time) AS value
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_cumulative_search_with_ads_count_v1
+  JOIN experiments
+    ON experiment = slug
+  WHERE
+    time >= @earliest_start
+    AND time >= start
+    AND time < @as_of
+    AND experiment IN UNNEST(@slugs)
+  GROUP BY
+    experiment,
+    branch,
+    point
 )
 /* half hours that are not over are left out: no chart ends in a dip */
 SELECT

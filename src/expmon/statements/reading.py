@@ -41,6 +41,12 @@ FINE_DAYS = 14
 """Until so many days after its start an experiment has a point for every window."""
 
 
+_ROLLED_UP = {
+    Rollup.SUM: "SUM(value) AS value",
+    Rollup.LAST: "ANY_VALUE(value HAVING MAX time) AS value",
+}
+
+
 def fetch(relation: Relation, names: Names, filters: Sequence[Parameter]) -> Statement:
     """An experiment's rows of a view.
 
@@ -135,18 +141,10 @@ def export_series(names: Names, datasets: Sequence[Dataset]) -> Statement:
         "experiment.start AS start",
         f"@as_of > TIMESTAMP_ADD(experiment.start, INTERVAL {FINE_DAYS} DAY) AS is_coarse",
     ).from_(unnested("@experiments", "experiment"))
-    steps: dict[str, exp.Query] = {"experiments": experiments}
-    points = []
-    for name, rollup, rolled_up in (
-        ("counts", Rollup.SUM, _summed),
-        ("running_sums", Rollup.LAST, _latest),
-        ("days", None, _as_they_are),
-    ):
-        if members := [dataset for dataset in datasets if _coarser(dataset) is rollup]:
-            steps[name] = union_all(_rows(dataset, names) for dataset in members)
-            steps[f"{name}_since_start"] = _since_start(name, rollup)
-            points.append(rolled_up(f"{name}_since_start"))
-    steps["points"] = union_all(points)
+    steps: dict[str, exp.Query] = {
+        "experiments": experiments,
+        "points": union_all(_points(dataset, names) for dataset in datasets),
+    }
     series = select(
         "dataset",
         "experiment",
@@ -159,48 +157,25 @@ def export_series(names: Names, datasets: Sequence[Dataset]) -> Statement:
     return Statement("export_series", with_steps(series, steps), parameters)
 
 
-def _coarser(dataset: Dataset) -> Rollup | None:
-    """How its points become half hours; daily datasets keep their days."""
-    return None if dataset.series is Series.DAILY else dataset.rollup
-
-
-def _rows(dataset: Dataset, names: Names) -> exp.Select:
-    query = select(f"'{dataset.name}' AS dataset", "time", "branch", "experiment", "value")
-    return where(
-        query.from_(table(dataset.table, names)),
+def _points(dataset: Dataset, names: Names) -> exp.Select:
+    """A dataset's points; all datasets rolled up at once would take several times the memory."""
+    half_hour = "TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE)"
+    rolled_up = None if dataset.series is Series.DAILY else dataset.rollup
+    query = select(
+        f"'{dataset.name}' AS dataset",
+        "experiment",
+        "branch",
+        f"IF(is_coarse, {half_hour}, time) AS point" if rolled_up else "time AS point",
+        _ROLLED_UP[rolled_up] if rolled_up else "value",
+    ).from_(table(dataset.table, names))
+    query = where(
+        query.join("experiments", on=expression("experiment = slug")),
         "time >= @earliest_start",
+        "time >= start",
         "time < @as_of",
         "experiment IN UNNEST(@slugs)",
     )
-
-
-def _since_start(step: str, rollup: Rollup | None) -> exp.Select:
-    """The rows from the experiment's start on, each with the point of the export it belongs to."""
-    half_hour = "TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE)"
-    query = select(
-        "dataset",
-        "experiment",
-        "branch",
-        *(["time"] if rollup is Rollup.LAST else []),
-        f"IF(is_coarse, {half_hour}, time) AS point" if rollup else "time AS point",
-        "value",
-    ).from_(step)
-    return where(query.join("experiments", on=expression("experiment = slug")), "time >= start")
-
-
-def _summed(step: str) -> exp.Select:
-    query = select("dataset", "experiment", "branch", "point", "SUM(value) AS value").from_(step)
-    return query.group_by("dataset", "experiment", "branch", "point")
-
-
-def _latest(step: str) -> exp.Select:
-    latest = "ANY_VALUE(value HAVING MAX time) AS value"
-    query = select("dataset", "experiment", "branch", "point", latest).from_(step)
-    return query.group_by("dataset", "experiment", "branch", "point")
-
-
-def _as_they_are(step: str) -> exp.Select:
-    return select("dataset", "experiment", "branch", "point", "value").from_(step)
+    return query.group_by("experiment", "branch", "point") if rolled_up else query
 
 
 def _experiments(names: Names, *described: str) -> exp.Select:
