@@ -27,6 +27,25 @@ demo: .venv/.installed ## simulate three days of experiments and watch them, in 
 test: lint .venv/.emulators ## all checks: lint, types, tests with branch coverage
 	$(BIN)/pytest --numprocesses=2 --cov --cov-report=term
 
+# Airflow needs packages that nothing else does: each version has an environment of its own. There is
+# no Airflow 2 for Python 3.13.
+.venv-airflow%/.installed: pyproject.toml tests/airflow/airflow%.txt tests/airflow/google.txt
+	$(PYTHON) -m venv .venv-airflow$*
+	.venv-airflow$*/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement tests/airflow/airflow$*.txt --editable .
+	.venv-airflow$*/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps apache-airflow-providers-google
+	@touch $@
+
+AIRFLOWS := 3 $(shell $(PYTHON) -c 'import sys; print("2" if sys.version_info < (3, 13) else "")')
+
+.PHONY: test-airflow
+test-airflow: $(AIRFLOWS:%=.venv-airflow%/.installed) ## the DAGs in a real Airflow 3, and in Airflow 2
+	for version in $(AIRFLOWS); do \
+		.venv-airflow$$version/bin/python -m pytest --config-file=tests/airflow/airflow.ini \
+			--confcutdir=tests/airflow tests/airflow || exit 1; \
+	done
+
 .PHONY: lint
 lint: .venv/.installed ## ruff (lint and format) and mypy
 	$(BIN)/ruff check .
@@ -56,4 +75,4 @@ docs: .venv/.installed ## build the documentation into docs/_build
 
 .PHONY: clean
 clean: ## remove everything that the other targets made
-	rm -rf .venv .venv-bigquery .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* demo docs/_build dist
+	rm -rf .venv .venv-bigquery .venv-airflow2 .venv-airflow3 .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* demo docs/_build dist

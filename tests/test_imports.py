@@ -59,7 +59,7 @@ MAY_IMPORT = {
     "cli": {"expmon", "api", "connection", "errors", "monitor"},
     "cli.demo": {"sandbox"},
     "__main__": {"cli"},
-    "airflow": {"expmon", "connection", "errors", "monitor"},
+    "airflow": {"expmon", "api", "connection", "errors", "monitor"},
 }
 HEAVY = {"pandas", "pyarrow", "numpy", "duckdb", "google", "rich", "filelock", "db_dtypes"}
 ONLY_IN = {

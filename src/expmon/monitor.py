@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from expmon.export.store import Store
     from expmon.findings import Finding
     from expmon.ingest import Ingested, Paths
-    from expmon.materialize.run import Run
+    from expmon.materialize.run import Run, SharedRun
     from expmon.materialize.schedule import Settings
     from expmon.materialize.status import Status
     from expmon.materialize.step import Plan, Step
@@ -148,6 +148,38 @@ class Monitor:
             lambda state: plan(kind, moment, state=state, settings=self.settings),
             wait=_waiting(wait),
             before=progress,
+        )
+
+    def shared_run(
+        self, cadence: str, as_of: datetime, *, run_id: str, wait: timedelta = NO_WAIT
+    ) -> SharedRun:
+        """A run that is several tasks of an orchestrator, each in a process of its own.
+
+        The first task asks it for the ``plan()``, others ``write(relation, through)`` a partition
+        each, and the last one calls ``end()``. On BigQuery they share one lease, from the first
+        task to the last; an embedded warehouse lets its processes in one after the other.
+
+        Args:
+            cadence: ``live``, ``hourly`` or ``daily``.
+            as_of: for which moment, the same in all tasks.
+            run_id: the run's name, the same in all tasks and no other run's.
+            wait: how long a task waits for another run to end.
+
+        Raises:
+            InvalidInput: there is no such cadence, or no name.
+            InvalidTime: ``as_of`` has no zone, or is in the future.
+        """
+        from expmon.materialize.plan import plan
+        from expmon.materialize.run import SharedRun
+
+        kind, moment = _cadence(cadence), _moment(as_of)
+        if not run_id:
+            raise InvalidInput("run_id is empty: give the run a name of its own")
+        return SharedRun(
+            self.warehouse,
+            lambda state: plan(kind, moment, state=state, settings=self.settings),
+            run_id=run_id,
+            wait=_waiting(wait),
         )
 
     def backfill(

@@ -96,6 +96,57 @@ def test_a_run_killed_between_any_two_steps_is_repaired_by_the_next(loaded_file,
     assert points >= 6 + 8 + 2 + 9
 
 
+class AtOnce:
+    """A warehouse whose steps of a level are written whatever becomes of the others."""
+
+    def __init__(self, inner, failing):
+        self.inner, self.failing, self.failed = inner, failing, 0
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def write(self, writes):
+        done, error = [], None
+        for write in writes:
+            if (write.relation.name, write.partition.id) == self.failing:
+                self.failed += 1
+                error = WarehouseError("this job has failed")
+            else:
+                done += self.inner.write([write])
+        if error is not None:
+            raise error
+        return iter(done)
+
+
+FIRSTS = {
+    "daily": "telemetry_derived.experiment_enrollment_aggregates_v1$20210125",
+    "hourly": "telemetry_derived.experiment_search_aggregates_hourly_v1$2021012500",
+    "live": "telemetry_derived.experiment_enrollment_overall_v1$20210125",
+}
+
+
+@pytest.mark.parametrize("cadence", FIRSTS)
+def test_a_first_partition_that_fails_beside_others_is_written_by_the_next_run(
+    warehouse_file, tmp_path, pings, cadence
+):
+    others = [kind for kind in FIRSTS if kind != cadence]
+    with expmon.connect(f"duckdb://{warehouse_file}") as monitor:
+        playing.ingest(monitor, tmp_path / "pings.json", pings)
+    undisturbed = shutil.copy(warehouse_file, tmp_path / "undisturbed.duckdb")
+    with expmon.connect(f"duckdb://{undisturbed}") as monitor:
+        for kind in (cadence, *others):
+            monitor.run(kind, NOW)
+        wanted = playing.tables(monitor)
+    with expmon.connect(f"duckdb://{warehouse_file}") as monitor:
+        at_once = AtOnce(monitor.warehouse, tuple(FIRSTS[cadence].split("$")))
+        with pytest.raises(WarehouseError, match="this job has failed"):
+            expmon.Monitor(at_once, None, monitor.settings).run(cadence, NOW)
+        for kind in (cadence, *others):
+            monitor.run(kind, NOW)
+        assert playing.tables(monitor) == wanted
+    assert at_once.failed == 1
+
+
 def test_a_write_that_fails_at_any_statement_changes_nothing(loaded_file, pings):
     with expmon.connect(f"duckdb://{loaded_file}") as monitor:
         before, memo = playing.tables(monitor), playing.rows(monitor, MEMO)

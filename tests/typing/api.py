@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 import pandas as pd
 from google.auth.credentials import AnonymousCredentials
@@ -139,7 +139,10 @@ def results(plan: Plan, run: Run, status: Status, ingested: Ingested, export: Ex
     assert_type(status.latest, Partition | None)
     assert_type(status.as_of, datetime | None)
     assert_type(status.age, timedelta | None)
-    assert_type(status.verdict, str)
+    assert_type(status.last_window, datetime | None)
+    assert_type(status.missing, int)
+    assert_type(status.stale, int)
+    assert_type(status.verdict, Literal["fresh", "late", "stale", "broken"])
     assert_type(ingested.rows, dict[str, int])
     assert_type(ingested.days, tuple[date, ...])
     assert_type(ingested.skipped, tuple[Unreadable, ...])
@@ -148,6 +151,7 @@ def results(plan: Plan, run: Run, status: Status, ingested: Ingested, export: Ex
     assert_type(export.written, tuple[str, ...])
     assert_type(export.unchanged, tuple[str, ...])
     assert_type(export.skipped, tuple[str, ...])
+    assert_type(export.resting, tuple[str, ...])
     export.as_of = NOW  # type: ignore[misc]
     plan.steps = ()  # type: ignore[misc]
 

@@ -15,7 +15,7 @@ from emulators.proxy import Fault
 from expmon.catalog import TIERS
 from expmon.catalog.bookkeeping import LEASE, PARTITIONS
 from expmon.errors import NotDeployed, WarehouseLocked
-from expmon.materialize.run import run
+from expmon.materialize.run import SharedRun, run
 from expmon.materialize.step import Plan, step
 from expmon.statements import bookkeeping
 from expmon.windows import Partition
@@ -194,6 +194,36 @@ def plan_of(place, hours):
         for hour in hours
     ]
     return Plan("hourly", AS_OF, tuple(steps))
+
+
+def test_the_tasks_of_a_run_share_its_lease_from_the_first_to_the_last(place):
+    def task(run_id="expmon_hourly/1"):
+        return SharedRun(place.warehouse(), lambda _: plan_of(place, [0, 1]), run_id, NO_WAIT)
+
+    table = TIERS[0].hourly
+    task().plan()
+    assert holder(place)[0] == "expmon_hourly/1"
+    with pytest.raises(WarehouseLocked, match="expmon_hourly/1"):
+        task("expmon_daily/1").plan()
+    with pytest.raises(WarehouseLocked, match="expmon_hourly/1"), place.warehouse().lease(NO_WAIT):
+        pass
+    for hour in ("00", "01"):
+        task().write(table.name, f"20210126{hour}")
+        assert holder(place)[0] == "expmon_hourly/1"
+    task("expmon_daily/1").end()  # nobody ends another's run
+    assert holder(place)[0] == "expmon_hourly/1"
+    task().end()
+    assert holder(place) == (None, None)
+    assert place.memo() == [f"{table.table}$2021012600", f"{table.table}$2021012601"]
+
+
+def test_a_task_that_comes_again_starts_jobs_of_its_own(place):
+    table = TIERS[0].hourly
+    for _ in range(2):
+        plan = plan_of(place, [0])
+        shared = SharedRun(place.warehouse(), lambda _, plan=plan: plan, "one", NO_WAIT)
+        assert len(shared.write(table.name, "2021012600").written) == 1
+    assert place.written_by() == {f"{table.table}-2021012600": 2}
 
 
 def test_the_lease_is_made_longer_before_it_could_end_within_a_level(place, monkeypatch):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from expmon.catalog import DATASETS
 from expmon.catalog.model import Series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from datetime import timedelta
 
     from expmon.materialize.step import Plan, Step
@@ -54,15 +55,97 @@ def run(
         WarehouseError: a step failed.
     """
     with warehouse.lease(wait):
-        plan = make_plan(warehouse.state())
-        for note in plan.notes:
-            log.warning("%s", note)
-        written: dict[str, Written] = {}
-        for level in levels(plan.steps):
-            entries = warehouse.write(_announced(level, before))
-            for step, entry in zip(level, entries, strict=True):
-                written[step.destination] = entry
-                _log(step, entry)
+        return _written(warehouse, _noted(make_plan(warehouse.state())), before)
+
+
+@runtime_checkable
+class SharesLease(Protocol):
+    """An engine whose lease outlives a process, so that the processes of a run can share it.
+
+    A lock of a process, as the embedded engine has it, ends with each of them: they take turns.
+    """
+
+    def shared_lease(self, run_id: str, wait: timedelta) -> AbstractContextManager[None]:
+        """Take or join the lease of a run. It stays with the run, until it is given back or ends.
+
+        Raises:
+            WarehouseLocked: another run has it, for longer than ``wait``.
+        """
+        ...
+
+    def give_back(self, run_id: str) -> None:
+        """Free the lease, if the run still has it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRun:
+    """A run that is several tasks of an orchestrator; `Monitor.shared_run` makes one in each.
+
+    Attributes:
+        run_id: tasks with the same one share the lease.
+        wait: how long to wait for another run.
+    """
+
+    warehouse: Warehouse
+    make_plan: Callable[[State], Plan]
+    run_id: str
+    wait: timedelta
+
+    def plan(self) -> Plan:
+        """What is due. Other runs are kept out from here on, where the engine can.
+
+        Raises:
+            WarehouseLocked: another run has the warehouse.
+        """
+        with self._lease():
+            return _noted(self.make_plan(self.warehouse.state()))
+
+    def write(self, relation: str, through: str) -> Run:
+        """Write what is still due of a table up to a partition, in order.
+
+        Whichever task comes first, none leaves a gap: a table that begins after a day that failed
+        would never get that day. A task that comes again, or after another's, has nothing to do.
+
+        Args:
+            relation: the table, by its name in the catalogue.
+            through: the id of the last partition to be written.
+
+        Raises:
+            WarehouseLocked: another run has the warehouse.
+            WarehouseError: a step failed.
+        """
+        with self._lease():
+            plan = self.make_plan(self.warehouse.state())
+            due = [step for step in plan.steps if step.relation.name == relation]
+            steps = tuple(step for step in due if step.partition.id <= through)
+            return _written(self.warehouse, replace(plan, steps=steps))
+
+    def end(self) -> None:
+        """Let other runs in, after the last step."""
+        if isinstance(self.warehouse, SharesLease):
+            self.warehouse.give_back(self.run_id)
+
+    def _lease(self) -> AbstractContextManager[None]:
+        if isinstance(self.warehouse, SharesLease):
+            return self.warehouse.shared_lease(self.run_id, self.wait)
+        return self.warehouse.lease(self.wait)
+
+
+def _noted(plan: Plan) -> Plan:
+    for note in plan.notes:
+        log.warning("%s", note)
+    return plan
+
+
+def _written(warehouse: Warehouse, plan: Plan, before: Callable[[Step], None] | None = None) -> Run:
+    """Write the steps, level by level."""
+    written: dict[str, Written] = {}
+    for level in levels(plan.steps):
+        entries = warehouse.write(_announced(level, before))
+        for step, entry in zip(level, entries, strict=True):
+            written[step.destination] = entry
+            _log(step, entry)
     return Run(plan, tuple(written[step.destination] for step in plan.steps))
 
 
@@ -76,19 +159,23 @@ def _announced(steps: Iterable[Step], before: Callable[[Step], None] | None) -> 
 def levels(steps: Iterable[Step]) -> list[list[Step]]:
     """Steps in groups to be written one after the other: none of a group reads of another.
 
-    A day of a cumulative series also reads the day before of its own table.
+    A day of a cumulative series also reads the day before of its own table. And the first partition
+    of a table goes before its others: a table that begins later would never get it if it failed.
     """
     found: list[list[Step]] = []
+    first: dict[str, int] = {}
     reached: dict[str, int] = {}
     for step in steps:
         relation = step.relation
         before = [reached[name] for name in relation.inputs if name in reached]
-        if relation.name in _READ_THEMSELVES and relation.name in reached:
-            before.append(reached[relation.name])
+        if relation.name in reached:
+            own = reached if relation.name in _READ_THEMSELVES else first
+            before.append(own[relation.name])
         level = max(before, default=-1) + 1
         if level == len(found):
             found.append([])
         found[level].append(step)
+        first.setdefault(relation.name, level)
         reached[relation.name] = max(level, reached.get(relation.name, 0))
     return found
 

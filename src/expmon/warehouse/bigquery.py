@@ -34,6 +34,7 @@ from expmon.windows import DAY, HOUR, Partition, floor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import pyarrow as pa
     from google.auth.credentials import Credentials
@@ -79,6 +80,7 @@ class BigQueryWarehouse:
         self._credentials = credentials
         self._lease: _Lease | None = None
         self._lease_lock = threading.Lock()
+        self._jobs_suffix = ""
         self._may_read_storage = True
 
     def deploy(self, *, dry_run: bool = False) -> list[str]:
@@ -161,17 +163,23 @@ class BigQueryWarehouse:
     def lease(self, wait: timedelta) -> Iterator[None]:
         """Keep other runs out, wherever they run; see `Warehouse.lease`."""
         run_id = uuid.uuid4().hex
-        deadline = time.monotonic() + wait.total_seconds()
-        while (lease := self._taken(run_id)) is None:
-            if time.monotonic() >= deadline:
-                raise WarehouseLocked(self._held_by())
-            time.sleep(_LEASE_PAUSE)
-        self._lease = lease
+        with self._leased(run_id, wait, jobs_suffix=run_id):
+            try:
+                yield
+            finally:
+                self.give_back(run_id)
+
+    def shared_lease(self, run_id: str, wait: timedelta) -> AbstractContextManager[None]:
+        """Take or join the lease of a run; it stays with the run, until it's given back or ends."""
+        # By the run's name, the jobs of a task that comes again would be those of its last try.
+        return self._leased(run_id, wait, jobs_suffix=uuid.uuid4().hex)
+
+    def give_back(self, run_id: str) -> None:
+        """Free the lease. Where that fails it ends by itself, and what the run met matters more."""
         try:
-            yield
-        finally:
-            self._lease = None
-            self._give_back(run_id)
+            self._jobs.run(bookkeeping.give_lease_back(self.names), {"run_id": run_id})
+        except ExpmonError as error:
+            log.warning("the lease is not given back, and other runs wait until it ends: %s", error)
 
     def examine(self) -> list[Finding]:
         """Whether all is there, and the account may use it; see `Warehouse.examine`."""
@@ -194,18 +202,31 @@ class BigQueryWarehouse:
 
     # What the methods above are made of
 
+    @contextlib.contextmanager
+    def _leased(self, run_id: str, wait: timedelta, *, jobs_suffix: str) -> Iterator[None]:
+        deadline = time.monotonic() + wait.total_seconds()
+        while (lease := self._taken(run_id)) is None:
+            if time.monotonic() >= deadline:
+                raise WarehouseLocked(self._held_by())
+            time.sleep(_LEASE_PAUSE)
+        self._lease, self._jobs_suffix = lease, jobs_suffix
+        try:
+            yield
+        finally:
+            self._lease = None
+
     def _write(self, write: Write) -> Written:
         """The job that replaces the partition; it is not remembered yet."""
         self._hold_lease()  # of a long level, again
         relation = write.relation
         destination = f"{relation.table}-{write.partition.id or 'whole'}"
-        run_id = self._lease.run_id if self._lease else uuid.uuid4().hex
+        suffix = self._jobs_suffix if self._lease else uuid.uuid4().hex
         cadence = relation.cadence.value if relation.cadence else ""
         try:
             done = self._jobs.run(
                 write.statement,
                 write.parameters,
-                job_id=f"expmon-{destination}-{run_id}",
+                job_id=f"expmon-{destination}-{suffix}",
                 labels={"dataset": relation.table, "cadence": cadence},
                 options=self._options(write),
             )
@@ -321,13 +342,6 @@ class BigQueryWarehouse:
         if not done.job.num_dml_affected_rows:
             return None
         return _Lease(run_id, began + length.total_seconds())
-
-    def _give_back(self, run_id: str) -> None:
-        """Free the lease. Where that fails it ends by itself, and what the run met matters more."""
-        try:
-            self._jobs.run(bookkeeping.give_lease_back(self.names), {"run_id": run_id})
-        except ExpmonError as error:
-            log.warning("the lease is not given back, and other runs wait until it ends: %s", error)
 
     def _held_by(self) -> str:
         rows = self.query(bookkeeping.lease_holder(self.names), {}).to_pylist()
