@@ -1,0 +1,135 @@
+"""The examples of schedulers: what they say is well-formed, and the commands in them run."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import expmon
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+BIN = Path(sys.executable).parent
+CADENCES = ("live", "hourly", "daily")
+CRONS = {"*/5 * * * *": "live", "30 * * * *": "hourly", "0 3 * * *": "daily"}
+TIMERS = {
+    "*-*-* *:00/5:00 UTC": "live",
+    "*-*-* *:30:00 UTC": "hourly",
+    "*-*-* 03:00:00 UTC": "daily",
+}
+needs_flock = pytest.mark.skipif(
+    shutil.which("flock") is None, reason="flock is not installed: it is part of util-linux"
+)
+
+
+@pytest.fixture
+def shell(warehouse_file, tmp_path):
+    """Runs a command as a scheduler does, but here; it must succeed."""
+
+    def run(command):
+        here = command.replace("/opt/expmon/bin", str(BIN)).replace(
+            "/var/lib/expmon", str(tmp_path)
+        )
+        surroundings = {
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "EXPMON_WAREHOUSE": f"duckdb://{warehouse_file}",
+            "EXPMON_STORE": str(tmp_path / "exports"),
+        }
+        done = subprocess.run(
+            ["/bin/sh", "-c", here],
+            env=surroundings,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def written_by(shell, commands, warehouse_file):
+    """Run the commands of the three cadences; the verdicts on recents after that."""
+    for cadence in CADENCES:
+        output = shell(commands[cadence])
+        assert "partitions or tables written" in output or "partition or tables written" in output
+        assert ("0 experiments: 0 files written" in output) is (cadence == "live")
+    with expmon.connect(f"duckdb://{warehouse_file}") as monitor:
+        live = [s for s in monitor.status() if s.cadence == "live" and s.latest is not None]
+    return {status.verdict for status in live if status.relation.endswith("recents_v1")}
+
+
+def crontab():
+    """The settings of the crontab, and its commands by their times."""
+    text = (EXAMPLES / "cron" / "expmon.cron").read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    settings = dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line))
+    entries = [line for line in lines if not re.match(r"[A-Z_]+=", line)]
+    return settings, {" ".join(e.split()[:5]): e.split(maxsplit=5)[5] for e in entries}
+
+
+@needs_flock
+def test_the_crontabs_commands_run(shell, warehouse_file):
+    settings, commands = crontab()
+    assert settings["CRON_TZ"] == "UTC"
+    assert commands.keys() == CRONS.keys()
+    assert not any("%" in command for command in commands.values())  # a newline to cron
+    by_cadence = {CRONS[time]: command for time, command in commands.items()}
+    assert written_by(shell, by_cadence, warehouse_file) == {"fresh"}
+
+
+@needs_flock
+def test_a_live_run_of_the_crontab_is_left_out_while_another_has_the_lock(shell, tmp_path):
+    _, commands = crontab()
+    with (tmp_path / "lock").open("w") as lock:
+        holder = ["flock", "--nonblock", str(lock.name), "sleep", "30"]
+        with subprocess.Popen(holder) as held:
+            try:
+                while not subprocess.run(
+                    ["flock", "-n", lock.name, "true"], check=False
+                ).returncode:
+                    pass
+                assert shell(commands["*/5 * * * *"]) == ""
+            finally:
+                held.terminate()
+
+
+def unit(name):
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str
+    parser.read_string((EXAMPLES / "systemd" / name).read_text().replace("\\\n", ""))
+    return parser
+
+
+@needs_flock
+def test_the_commands_of_the_systemd_services_run(shell, warehouse_file):
+    commands = {}
+    for cadence in CADENCES:
+        service = unit(f"expmon-{cadence}.service")["Service"]
+        assert (service["Type"], service["EnvironmentFile"]) == ("oneshot", "/etc/expmon.env")
+        commands[cadence] = service["ExecStart"]
+        timer = unit(f"expmon-{cadence}.timer")
+        assert TIMERS[timer["Timer"]["OnCalendar"]] == cadence
+        assert timer["Install"]["WantedBy"] == "timers.target"
+    assert written_by(shell, commands, warehouse_file) == {"fresh"}
+
+
+def test_the_workflow_of_github_actions_runs_each_schedule_by_its_cron(shell, warehouse_file):
+    text = (EXAMPLES / "github-actions" / "expmon.yml").read_text()
+    workflow = yaml.safe_load(text)
+    triggers = workflow[True]  # YAML 1.1 reads `on` so
+    assert {entry["cron"] for entry in triggers["schedule"]} == CRONS.keys()
+    commands = {}
+    for step in workflow["jobs"]["run"]["steps"]:
+        if "if" in step:
+            cron = re.fullmatch(r"github\.event\.schedule == '(.+)'", step["if"])
+            commands[CRONS[cron[1]]] = step["run"]
+    assert written_by(shell, commands, warehouse_file) == {"fresh"}
