@@ -66,7 +66,7 @@ mutants: .venv/.installed ## change the statements in one place at a time; the r
 	$(BIN)/python scripts/mutants.py
 
 .PHONY: bench
-bench: .venv/.emulators ## measure, and print each figure beside its goal (some 20 minutes)
+bench: .venv/.emulators .venv-airflow3/.installed ## measure, and print each figure beside its goal (some 20 minutes)
 	$(BIN)/python benchmarks/suite.py
 
 .PHONY: docs

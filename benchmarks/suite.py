@@ -30,6 +30,7 @@ import expmon
 HERE = Path(__file__).resolve().parent
 BENCHMARKS = (
     "startup",
+    "airflow_parsing",
     "ticks",
     "export",
     "export_emulator",
