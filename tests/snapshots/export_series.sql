@@ -9,9 +9,8 @@ WITH experiments AS (
     experiment.start AS start,
     @as_of > TIMESTAMP_ADD(experiment.start, INTERVAL 14 DAY) AS is_coarse
   FROM UNNEST(@experiments) AS experiment
-), points AS (
+), experiment_enrollment_overall AS (
   SELECT
-    'experiment_enrollment_overall' AS dataset,
     experiment,
     branch,
     IF(
@@ -32,9 +31,8 @@ WITH experiments AS (
     experiment,
     branch,
     point
-  UNION ALL
+), experiment_unenrollment_overall AS (
   SELECT
-    'experiment_unenrollment_overall' AS dataset,
     experiment,
     branch,
     IF(
@@ -55,9 +53,8 @@ WITH experiments AS (
     experiment,
     branch,
     point
-  UNION ALL
+), experiment_enrollment_other_events_overall AS (
   SELECT
-    'experiment_enrollment_other_events_overall' AS dataset,
     experiment,
     branch,
     IF(
@@ -78,9 +75,8 @@ WITH experiments AS (
     experiment,
     branch,
     point
-  UNION ALL
+), experiment_enrollment_cumulative_population_estimate AS (
   SELECT
-    'experiment_enrollment_cumulative_population_estimate' AS dataset,
     experiment,
     branch,
     IF(
@@ -101,9 +97,8 @@ WITH experiments AS (
     experiment,
     branch,
     point
-  UNION ALL
+), experiment_enrollment_daily_active_population AS (
   SELECT
-    'experiment_enrollment_daily_active_population' AS dataset,
     experiment,
     branch,
     time AS point,
@@ -116,9 +111,8 @@ WITH experiments AS (
     AND time >= start
     AND time < @as_of
     AND experiment IN UNNEST(@slugs)
-  UNION ALL
+), experiment_cumulative_ad_clicks AS (
   SELECT
-    'experiment_cumulative_ad_clicks' AS dataset,
     experiment,
     branch,
     IF(
@@ -139,9 +133,8 @@ WITH experiments AS (
     experiment,
     branch,
     point
-  UNION ALL
+), experiment_cumulative_search_count AS (
   SELECT
-    'experiment_cumulative_search_count' AS dataset,
     experiment,
     branch,
     IF(
@@ -162,9 +155,8 @@ WITH experiments AS (
     experiment,
     branch,
     point
-  UNION ALL
+), experiment_cumulative_search_with_ads_count AS (
   SELECT
-    'experiment_cumulative_search_with_ads_count' AS dataset,
     experiment,
     branch,
     IF(
@@ -188,12 +180,88 @@ WITH experiments AS (
 )
 /* half hours that are not over are left out: no chart ends in a dip */
 SELECT
-  dataset,
+  'experiment_enrollment_overall' AS dataset,
   experiment,
   ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
-FROM points
+FROM experiment_enrollment_overall
 WHERE
   point <= @as_of
 GROUP BY
-  dataset,
+  experiment
+UNION ALL
+/* half hours that are not over are left out: no chart ends in a dip */
+SELECT
+  'experiment_unenrollment_overall' AS dataset,
+  experiment,
+  ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
+FROM experiment_unenrollment_overall
+WHERE
+  point <= @as_of
+GROUP BY
+  experiment
+UNION ALL
+/* half hours that are not over are left out: no chart ends in a dip */
+SELECT
+  'experiment_enrollment_other_events_overall' AS dataset,
+  experiment,
+  ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
+FROM experiment_enrollment_other_events_overall
+WHERE
+  point <= @as_of
+GROUP BY
+  experiment
+UNION ALL
+/* half hours that are not over are left out: no chart ends in a dip */
+SELECT
+  'experiment_enrollment_cumulative_population_estimate' AS dataset,
+  experiment,
+  ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
+FROM experiment_enrollment_cumulative_population_estimate
+WHERE
+  point <= @as_of
+GROUP BY
+  experiment
+UNION ALL
+/* half hours that are not over are left out: no chart ends in a dip */
+SELECT
+  'experiment_enrollment_daily_active_population' AS dataset,
+  experiment,
+  ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
+FROM experiment_enrollment_daily_active_population
+WHERE
+  point <= @as_of
+GROUP BY
+  experiment
+UNION ALL
+/* half hours that are not over are left out: no chart ends in a dip */
+SELECT
+  'experiment_cumulative_ad_clicks' AS dataset,
+  experiment,
+  ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
+FROM experiment_cumulative_ad_clicks
+WHERE
+  point <= @as_of
+GROUP BY
+  experiment
+UNION ALL
+/* half hours that are not over are left out: no chart ends in a dip */
+SELECT
+  'experiment_cumulative_search_count' AS dataset,
+  experiment,
+  ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
+FROM experiment_cumulative_search_count
+WHERE
+  point <= @as_of
+GROUP BY
+  experiment
+UNION ALL
+/* half hours that are not over are left out: no chart ends in a dip */
+SELECT
+  'experiment_cumulative_search_with_ads_count' AS dataset,
+  experiment,
+  ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
+FROM experiment_cumulative_search_with_ads_count
+WHERE
+  point <= @as_of
+GROUP BY
   experiment

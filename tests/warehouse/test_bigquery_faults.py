@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.enable_socket
 
 AS_OF = at("2021-01-26T02:30")
 STEP = f"{SEARCH.hourly.table}-2021012601"
+FIRST_HOUR = "2021012600"
 STEPS = {f"{tiers.hourly.table}-202101260{hour}" for tiers in TIERS for hour in (0, 1)}
 ENTRIES = sorted(step.replace("-", "$") for step in STEPS)
 MANY = 10_000
@@ -97,6 +98,12 @@ def hours(place, hourly_played):
 EVERY = ("take_lease", "partitions", STEP, "remember", "give_lease_back")
 
 
+def of_first_hour(rows):
+    """The rows whose window is of 00:00: the first hour of a table is written before the others."""
+    starts = [next(cell for cell in row if isinstance(cell, datetime)) for row in rows]
+    return [row for row, start in zip(rows, starts, strict=True) if start.hour == 0]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_request_that_fails_is_sent_again_and_each_job_is_started_once(place, proxy, hours, kind):
     fault = KINDS[kind]
@@ -107,7 +114,8 @@ def test_a_request_that_fails_is_sent_again_and_each_job_is_started_once(place, 
     assert [f for f in proxy.left if f.action != "rewrite"] == []
     assert_hours_are_right(place, hours)
     jobs = place.jobs()
-    assert len(jobs) == len(STEPS) + 4
+    # The state, the lease taken and given back, and the memo of two levels, a first hour alone.
+    assert len(jobs) == len(STEPS) + 5
     assert {name[-2:] for name in jobs} == {"-1"}
     assert place.written_by() == dict.fromkeys(STEPS, 1)
 
@@ -332,12 +340,11 @@ def test_a_run_gives_up_at_the_deadline_and_the_next_one_repairs(place, proxy, h
     assert time.monotonic() - began < 60
     assert "Nothing is half-written" in str(caught.value)
     assert "ConnectionError" in str(caught.value)  # the first step's
-    enrollment = [entry for entry in ENTRIES if "enrollment" in entry]
-    assert place.memo() == enrollment
+    assert place.memo() == [e for e in ENTRIES if "enrollment" in e and e.endswith(FIRST_HOUR)]
     assert place.rows(SEARCH.hourly) == []
-    assert place.rows(ENROLLMENT.hourly) == reference.enrollment_hourly(hours)
+    assert place.rows(ENROLLMENT.hourly) == of_first_hour(reference.enrollment_hourly(hours))
     again = place.monitor().run("hourly", AS_OF)
-    assert {step.relation for step in again.plan.steps} == {SEARCH.hourly}
+    assert len(again.plan.steps) == len(STEPS) - 1
     assert_hours_are_right(place, hours)
 
 
@@ -371,11 +378,11 @@ def test_a_crash_before_the_memo_costs_a_rewrite_and_nothing_else(place, hours):
     with pytest.raises(RuntimeError, match="the machine is gone"):
         monitor.run("hourly", AS_OF)
     assert place.memo() == []
-    assert place.rows(SEARCH.hourly) == reference.search_hourly(hours)
+    assert place.rows(SEARCH.hourly) == of_first_hour(reference.search_hourly(hours))
     again = place.monitor().run("hourly", AS_OF)
     assert len(again.written) == len(STEPS)
     assert_hours_are_right(place, hours)
-    assert place.written_by() == dict.fromkeys(STEPS, 2)
+    assert place.written_by() == {step: 2 if step.endswith(FIRST_HOUR) else 1 for step in STEPS}
 
 
 def test_a_deploy_through_failures_of_every_kind_finds_all_in_place(whole, hasty, proxy_of_whole):

@@ -141,28 +141,30 @@ def export_series(names: Names, datasets: Sequence[Dataset]) -> Statement:
         "experiment.start AS start",
         f"@as_of > TIMESTAMP_ADD(experiment.start, INTERVAL {FINE_DAYS} DAY) AS is_coarse",
     ).from_(unnested("@experiments", "experiment"))
-    steps: dict[str, exp.Query] = {
-        "experiments": experiments,
-        "points": union_all(_points(dataset, names) for dataset in datasets),
-    }
-    series = select(
-        "dataset",
-        "experiment",
-        "ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) "
-        "ORDER BY point DESC, branch) AS points",
-    ).from_("points")
-    series = where(series, "point <= @as_of").group_by("dataset", "experiment")
-    series = noted(series, "half hours that are not over are left out: no chart ends in a dip")
+    steps: dict[str, exp.Query] = {"experiments": experiments}
+    steps |= {dataset.name: _points(dataset, names) for dataset in datasets}
+    series = union_all(_series(dataset) for dataset in datasets)
     parameters = (EXPERIMENT_STARTS, SLUGS, EARLIEST_START, AS_OF)
     return Statement("export_series", with_steps(series, steps), parameters)
 
 
+def _series(dataset: Dataset) -> exp.Select:
+    """The arrays of a dataset; all datasets at once would take several times the memory."""
+    series = select(
+        f"'{dataset.name}' AS dataset",
+        "experiment",
+        "ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) "
+        "ORDER BY point DESC, branch) AS points",
+    ).from_(dataset.name)
+    series = where(series, "point <= @as_of").group_by("experiment")
+    return noted(series, "half hours that are not over are left out: no chart ends in a dip")
+
+
 def _points(dataset: Dataset, names: Names) -> exp.Select:
-    """A dataset's points; all datasets rolled up at once would take several times the memory."""
+    """A dataset's points."""
     half_hour = "TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE)"
     rolled_up = None if dataset.series is Series.DAILY else dataset.rollup
     query = select(
-        f"'{dataset.name}' AS dataset",
         "experiment",
         "branch",
         f"IF(is_coarse, {half_hour}, time) AS point" if rolled_up else "time AS point",
