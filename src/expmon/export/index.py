@@ -159,9 +159,8 @@ def _times(texts: Mapping[str, object]) -> dict[str, datetime]:
     found = {}
     for name, text in texts.items():
         with contextlib.suppress(ValueError):
-            found[name] = datetime.fromisoformat(str(text).replace(" UTC", "+00:00")).astimezone(
-                UTC
-            )
+            time = datetime.fromisoformat(str(text).replace(" UTC", "+00:00"))
+            found[name] = time.astimezone(UTC)
     return found
 
 

@@ -33,7 +33,7 @@ BROKEN = {
     Cadence.HOURLY: timedelta(hours=6),
     Cadence.DAILY: timedelta(hours=48),
 }
-"""So long after it was due no run will come by itself any more."""
+"""A late table whose last run, or the last that wrote it, is older waits for no run any more."""
 _DAILY_SERIES = frozenset(d.table.name for d in DATASETS.values() if d.series is Series.DAILY)
 
 
@@ -54,7 +54,7 @@ class Status:
         stale: how many were written before what they are computed from changed.
         verdict: ``fresh``; ``late``: something is missing for longer than a run takes; ``stale``:
             all is there, and the next run of the schedule will write some of it anew; ``broken``:
-            nothing was ever written, or so late that no run seems to come.
+            nothing was ever written, or the last run is so long ago that none seems to come.
         reason: why it is not fresh, and the command that helps; empty if it is.
     """
 
