@@ -54,7 +54,7 @@ def lines(*, quick: bool) -> Iterator[Line]:
 
 def parse(home: str) -> tuple[float, float]:
     """Seconds of Airflow's import, and of the file after it."""
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603 - our own command
         [PYTHON, "-c", PARSE, FILE],
         env={**os.environ, "AIRFLOW_HOME": home},
         capture_output=True,

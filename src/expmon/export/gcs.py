@@ -172,7 +172,7 @@ class GCSStore:
         than 8 MiB, and delete what is there, whosever it is by then, where the checksum is another.
         """
         bucket = self._bucket()
-        connection = bucket.client._connection  # noqa: SLF001
+        connection = bucket.client._connection  # noqa: SLF001 - see above
         boundary, body = _multipart(metadata, data)
         query: dict[str, Any] = {"uploadType": "multipart"}
         if generation is not None:
@@ -283,8 +283,8 @@ def _client(credentials: Callable[[], Credentials], quota_project: str | None) -
             found = found.with_quota_project(quota_project)
         client = Client(project=None, credentials=found)
     # It is for traces, and looks at the bucket in its own thread, which exports may not be let to.
-    client._bucket_metadata_cache = None  # noqa: SLF001
-    session = client._http  # noqa: SLF001
+    client._bucket_metadata_cache = None  # noqa: SLF001 - nothing public turns it off
+    session = client._http  # noqa: SLF001 - nothing public sizes its pool
     if not session.is_mtls:  # whose adapter has the certificate
         for scheme in ("https://", "http://"):
             session.mount(scheme, HTTPAdapter(pool_maxsize=WORKERS))

@@ -58,7 +58,7 @@ class LocalStore:
         data: bytes,
         *,
         generation: int | None = None,
-        as_of: str | None = None,  # noqa: ARG002
+        as_of: str | None = None,  # noqa: ARG002 - it keeps no notes
     ) -> None:
         """Replace the file; see `Store.write`."""
         if generation is None:

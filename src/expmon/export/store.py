@@ -109,7 +109,7 @@ class MemoryStore:
         data: bytes,
         *,
         generation: int | None = None,
-        as_of: str | None = None,  # noqa: ARG002
+        as_of: str | None = None,  # noqa: ARG002 - it keeps no notes
     ) -> None:
         """Replace the object; see `Store.write`."""
         with self._lock:
