@@ -98,7 +98,7 @@ def test_of_many_writers_over_the_same_object_exactly_one_succeeds(tmp_path):
     won = []
 
     def write(number):
-        barrier.wait()
+        barrier.wait(60)
         try:
             LocalStore(tmp_path).write("a.json", b"%d" % number, generation=seen)
         except StoreConflict:

@@ -124,7 +124,7 @@ def test_of_many_writers_over_the_same_object_exactly_one_succeeds(store):
     barrier = Barrier(8)
 
     def write(number):
-        barrier.wait()
+        barrier.wait(60)
         try:
             store.write("a.json", b"%d" % number, generation=seen)
         except StoreConflict:
