@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import uuid
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from expmon.catalog import EXPORTED
@@ -20,7 +22,7 @@ from expmon.statements.reading import export_metadata, export_series, first_time
 from expmon.windows import Partition, day_start, latest_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -145,8 +147,8 @@ class Exporter:
         exported: list[ExportFile] = []
         changed: list[str] = []
         seen: set[str] = set()
-        with upload_pool() as pool:
-            for some in self._some_series(starts, datasets):
+        with upload_pool() as pool, closing(self._series(starts, datasets)) as series:
+            while some := list(islice(series, _AT_ONCE)):
                 for slug in [slug for slug, _, _ in some if slug not in seen]:
                     seen.add(slug)
                     if self.progress is not None:
@@ -159,10 +161,10 @@ class Exporter:
                 changed += [file.name for file in stale]
         return exported, changed
 
-    def _some_series(
+    def _series(
         self, starts: Mapping[str, date], datasets: Sequence[Dataset]
-    ) -> Iterator[list[tuple[str, str, Points]]]:
-        """The series, a few at a time, as they arrive; at last those that have no point."""
+    ) -> Generator[tuple[str, str, Points]]:
+        """The series as they arrive; at last those that have no point."""
         waiting = dict.fromkeys((slug, d.name) for slug in starts for d in datasets)
         begin = {slug: day_start(start) for slug, start in starts.items()}
         parameters: dict[str, Any] = {
@@ -173,14 +175,11 @@ class Exporter:
         }
         statement = export_series(self.names, datasets)
         for batch in self.warehouse.batches(statement, parameters):
-            for start in range(0, batch.num_rows, _AT_ONCE):
-                some = list(_series(batch.slice(start, _AT_ONCE)))
-                for slug, dataset, _ in some:
-                    del waiting[slug, dataset]
-                yield some
-        empty = [(slug, dataset, Points()) for slug, dataset in waiting]
-        for start in range(0, len(empty), _AT_ONCE):
-            yield empty[start : start + _AT_ONCE]
+            columns = [batch.column(name) for name in ("experiment", "dataset", "points")]
+            for slug, dataset, points in zip(*columns, strict=True):
+                del waiting[slug.as_py(), dataset.as_py()]
+                yield slug.as_py(), dataset.as_py(), Points.of(points.values)
+        yield from ((slug, dataset, Points()) for slug, dataset in waiting)
 
     def _through(self, metadata: pa.Table) -> dict[str, datetime]:
         """The latest window that each dataset has been derived for."""
@@ -221,9 +220,3 @@ def _past(metadata: pa.Table) -> datetime | None:
     tables = {dataset.table.name for dataset in EXPORTED}
     found = [row["past_as_of"] for row in metadata.to_pylist() if row["relation"] in tables]
     return max((time.astimezone(UTC) for time in found if time is not None), default=None)
-
-
-def _series(batch: pa.RecordBatch) -> Iterator[tuple[str, str, Points]]:
-    columns = [batch.column(name) for name in ("experiment", "dataset", "points")]
-    for experiment, dataset, points in zip(*columns, strict=True):
-        yield experiment.as_py(), dataset.as_py(), Points.of(points.values)

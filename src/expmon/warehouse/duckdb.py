@@ -17,6 +17,7 @@ from expmon.catalog.sources import EVENTS_LIVE, EXPERIMENTS
 from expmon.errors import PartitionViolation, SchemaMismatch, WarehouseLocked
 from expmon.findings import DEPLOY, Check, Finding, counted, examined, listed
 from expmon.statements import view
+from expmon.warehouse.duckdb_arrays import gathered, ordered_rows
 from expmon.warehouse.duckdb_file import DuckDBFile
 from expmon.warehouse.duckdb_sources import LOADED, days_to_look_at, final_sources
 from expmon.warehouse.protocol import SourceState, State, Write, Written
@@ -99,8 +100,10 @@ class DuckDBWarehouse:
     def batches(
         self, statement: Statement, parameters: Mapping[str, Any]
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of the statement; they are in this process's memory anyway."""
-        yield from self.query(statement, parameters).to_batches()
+        """A row for each of the statement's groups, one at a time."""
+        rows, keys, array = ordered_rows(statement)
+        batches = self._file.batches(duckdb_sql(rows), parameters, name=statement.name)
+        return gathered(batches, keys, array)
 
     def write(self, writes: Iterable[Write]) -> Iterator[Written]:
         """Replace the partitions one after the other."""

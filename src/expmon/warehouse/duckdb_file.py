@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _PAUSE = 0.05
+_STREAMING_MEMORY = "400MB"
+_BATCH_ROWS = 100_000
 NO_WAIT = timedelta(0)
 
 _guards: dict[str, threading.RLock] = {}
@@ -60,6 +62,26 @@ class DuckDBFile:
         """The rows of a query; arguments and errors as of `execute`."""
         with self._guard, self._translated(sql, name):
             return self.opened().sql(sql, params=dict(parameters or {})).to_arrow_table()
+
+    def batches(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, name: str | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a query as they come, of the moment when the first is asked for.
+
+        Arguments and errors as of `execute`. What is sorted or grouped waits on disk, beside the
+        file, where it would take more than 400 MB of memory.
+        """
+        with self._translated(sql, name):
+            with self._guard:
+                connection = self._session(self.opened().cursor())
+            try:
+                connection.execute(f"SET memory_limit = '{_STREAMING_MEMORY}'")
+                yield from connection.sql(sql, params=dict(parameters or {})).to_arrow_reader(
+                    _BATCH_ROWS
+                )
+            finally:
+                connection.execute("RESET memory_limit")
+                connection.close()
 
     def row(
         self, sql: str, parameters: Mapping[str, Any] | None = None, *, name: str | None = None
@@ -179,11 +201,16 @@ class DuckDBFile:
         try:
             place = str(self.path).replace("'", "''")
             connection.execute(f"ATTACH IF NOT EXISTS '{place}' AS warehouse")
-            connection.execute("USE warehouse")
-            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"SET temp_directory = '{place}.tmp'")
+            return self._session(connection)
         except BaseException:
             connection.close()
             raise
+
+    def _session(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        """The connection itself, where names are those of the warehouse and times are in UTC."""
+        connection.execute("USE warehouse")
+        connection.execute("SET TimeZone = 'UTC'")
         return connection
 
     @contextlib.contextmanager
