@@ -10,8 +10,8 @@ of an hour lie behind those of the hour before. The day before has at most 1,000
 The run as a whole is `monitor.run("daily")` in a process of its own, in which the day before is
 final and this one is not; memory is the most that the process ever had. Beside the run's three
 steps, with all that it takes to replace and remember a partition, stands `daily_by_hand.sql`, which
-makes three temporary tables of the same pings. The sides take turns in one process, and must give
-the same rows.
+makes three tables of the same pings. The sides take turns in one process, and must give the same
+rows.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ MOST_BEFORE = 10
 SECONDS_GOAL, MEMORY_GOAL, RATIO_GOAL, GROWTH_GOAL = 10, 2 * GIB, 1.1, 1.1
 BY_HAND = Path(__file__).with_name("daily_by_hand.sql")
 TABLES = (
-    ("telemetry_derived.experiment_enrollment_aggregates_v1", "window_start", "enrollment"),
-    ("telemetry_derived.experiment_search_aggregates_v1", "window_start", "search"),
-    ("telemetry_derived.experiments_daily_active_clients_v1", "submission_date", "clients"),
+    ("telemetry_derived.experiment_enrollment_aggregates_v1", "window_start", "by_hand.enrollment"),
+    ("telemetry_derived.experiment_search_aggregates_v1", "window_start", "by_hand.search"),
+    ("telemetry_derived.experiments_daily_active_clients_v1", "submission_date", "by_hand.clients"),
 )
 """What a daily run writes, by which column it is partitioned, and the same by hand."""
 
@@ -209,6 +209,7 @@ def compare(place: str, runs: str) -> dict[str, float]:
         forget(monitor)
         writes = [step.write for step in monitor.plan("daily", AS_OF).steps]
         connection = engine(monitor)._file.opened()
+        connection.execute("CREATE SCHEMA IF NOT EXISTS by_hand")
         statements = connection.extract_statements(BY_HAND.read_text(encoding="utf-8"))
 
         def by_expmon() -> None:

@@ -1,8 +1,8 @@
 -- The work of a daily run, as one would write it for DuckDB alone: of the pings of one day, each
 -- document's first arrival, counted into three tables. A document is found by the ids of its rows.
--- Histograms are read by the three shapes that they come in, without a look at the rest of the text.
+-- A histogram counts if all of its text is in one of the three shapes that it comes in.
 
-CREATE OR REPLACE TEMP TABLE enrollment AS
+CREATE OR REPLACE TABLE by_hand.enrollment AS
 WITH
   first_event_pings AS (
     SELECT arg_min(rowid, submission_timestamp) AS id
@@ -81,7 +81,7 @@ WHERE
   )
 GROUP BY type, experiment, branch, window_start;
 
-CREATE OR REPLACE TEMP TABLE search AS
+CREATE OR REPLACE TABLE by_hand.search AS
 WITH
   first_pings AS (
     SELECT arg_min(rowid, submission_timestamp) AS id
@@ -99,10 +99,24 @@ WITH
             payload.keyed_histograms.search_counts,
             lambda entry: try_cast(
               CASE
-                WHEN starts_with(entry.value, '{') AND json_valid(entry.value)
-                  THEN json_extract_string(entry.value, '$.sum')
-                WHEN contains(entry.value, ';') THEN split_part(entry.value, ';', 3)
-                ELSE split_part(entry.value, ',', -1)
+                WHEN starts_with(entry.value, '{')
+                  THEN CASE
+                    WHEN json_valid(entry.value) AND (
+                      NOT regexp_matches(entry.value, ',\s*[\]}]|(?i:nan|inf)')
+                      OR NOT regexp_matches(
+                        regexp_replace(entry.value, '"(?:[^"\\]|\\.)*"', '""', 'g'),
+                        ',\s*[\]}]|(?i:nan|inf)'
+                      )
+                    )
+                      THEN json_extract_string(entry.value, '$.sum')
+                  END
+                WHEN contains(entry.value, ';')
+                  THEN regexp_extract(
+                    entry.value,
+                    '^[0-9]+;[0-9]+;([0-9]{1,9});[0-9]+,[0-9]+;(?:[0-9]+:[0-9]+(?:,[0-9]+:[0-9]+)*)?$',
+                    1
+                  )
+                ELSE regexp_extract(entry.value, '^(?:[0-9]+,)?([0-9]{1,9})$', 1)
               END AS BIGINT
             )
           ),
@@ -147,7 +161,7 @@ FROM members
 WHERE member.key IS NOT NULL
 GROUP BY member.key, member.value.branch, window_start;
 
-CREATE OR REPLACE TEMP TABLE clients AS
+CREATE OR REPLACE TABLE by_hand.clients AS
 WITH
   first_pings AS (
     SELECT arg_min(rowid, submission_timestamp) AS id

@@ -66,12 +66,12 @@ def alter(warehouse, sql):
 
 
 def break_clients(warehouse):
-    """One source of the daily schedule is gone; planning doesn't meet it."""
-    alter(warehouse, "ALTER VIEW telemetry.clients_daily RENAME TO gone")
+    """One table of the daily schedule can't be written; planning doesn't meet it."""
+    alter(warehouse, f"ALTER TABLE telemetry_derived.{CLIENTS} RENAME active_clients TO gone")
 
 
 def mend_clients(warehouse):
-    alter(warehouse, "ALTER VIEW telemetry.gone RENAME TO clients_daily")
+    alter(warehouse, f"ALTER TABLE telemetry_derived.{CLIENTS} RENAME gone TO active_clients")
 
 
 def test_the_three_schedules_write_the_tables_and_the_files(warehouse, pings, tmp_path):

@@ -11,14 +11,14 @@ WITH pings AS (
         SELECT
           SUM(
             SAFE_CAST(COALESCE(
+              REGEXP_EXTRACT(
+                JSON_VALUE(SAFE.PARSE_JSON(entry.value, wide_number_mode => 'round'), '$.sum'),
+                '^[0-9]{1,9}$'
+              ),
               REGEXP_EXTRACT(entry.value, '^(?:[0-9]+,)?([0-9]{1,9})$'),
               REGEXP_EXTRACT(
                 entry.value,
                 '^[0-9]+;[0-9]+;([0-9]{1,9});[0-9]+,[0-9]+;(?:[0-9]+:[0-9]+(?:,[0-9]+:[0-9]+)*)?$'
-              ),
-              REGEXP_EXTRACT(
-                JSON_VALUE(SAFE.PARSE_JSON(entry.value, wide_number_mode => 'round'), '$.sum'),
-                '^[0-9]{1,9}$'
               )
             ) AS INT64)
           )

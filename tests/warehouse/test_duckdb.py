@@ -23,6 +23,8 @@ from expmon.errors import (
     WarehouseError,
     WarehouseLocked,
 )
+from expmon.statements.build import tables_of
+from expmon.statements.embedded import clients_ungathered
 from expmon.warehouse.duckdb import DuckDBWarehouse
 from expmon.warehouse.protocol import Write
 from expmon.windows import Partition
@@ -458,3 +460,31 @@ def test_a_whole_table_is_replaced_and_its_entry_has_no_partition(warehouse):
         write(warehouse, RECENTS, Partition.whole(), text)
     assert rows(warehouse, RECENTS, "experiment", "branch") == [("exp", "b")]
     assert list(warehouse.state().partitions(RECENTS)) == [Partition.whole()]
+
+
+def test_a_client_of_several_pings_counts_once_in_each_of_its_branches(warehouse, tmp_path):
+    with connect(f"duckdb://{warehouse._file.path}") as monitor:
+        branches = ["a", "a", "b", "a"]
+        sent = [
+            pings.main_ping(f"2021-01-26T0{hour}:00:00Z", {"exp": branch}, client="one")
+            for hour, branch in enumerate(branches)
+        ]
+        playing.ingest(monitor, tmp_path / "pings.jsonl", sent)
+        monitor.run("daily", at("2021-01-27T04:00"))
+        columns = "submission_date", "experiment_id", "branch", "active_clients"
+        counted = playing.rows(monitor, DAILY.name, *columns)
+    assert counted == [(DAY.day, "exp", "a", 1), (DAY.day, "exp", "b", 1)]
+
+
+def test_a_statement_that_counts_rows_reads_clients_gathered(warehouse):
+    names = warehouse.names
+    counting = "SELECT {} AS active_clients FROM `{}` CROSS JOIN UNNEST(experiments) AS member"
+    place = names.of(RELATIONS["telemetry.clients_daily"])
+    for measure, reads in (
+        ("COUNT(DISTINCT client_id)", STABLE_MAIN_V4),
+        ("COUNT(*)", RELATIONS["telemetry.clients_daily"]),
+        ("COUNT(DISTINCT client_id) + COUNT(*)", RELATIONS["telemetry.clients_daily"]),
+    ):
+        statement = select(counting.format(measure, place), DAILY)
+        read = clients_ungathered(statement, names)
+        assert tables_of(read.tree) == [f"{names.of(reads)}"]

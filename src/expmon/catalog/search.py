@@ -25,20 +25,20 @@ make a sum overflow, which would fail the job for everybody."""
 _HISTOGRAM_SUM = f"""
 SAFE_CAST(
   COALESCE(
+    REGEXP_EXTRACT(
+      JSON_VALUE(SAFE.PARSE_JSON(entry.value, wide_number_mode => 'round'), '$.sum'),
+      r'^{_PLAUSIBLE}$'
+    ),
     REGEXP_EXTRACT(entry.value, r'^(?:[0-9]+,)?({_PLAUSIBLE})$'),
     REGEXP_EXTRACT(
       entry.value,
       r'^[0-9]+;[0-9]+;({_PLAUSIBLE});[0-9]+,[0-9]+;(?:[0-9]+:[0-9]+(?:,[0-9]+:[0-9]+)*)?$'
-    ),
-    REGEXP_EXTRACT(
-      JSON_VALUE(SAFE.PARSE_JSON(entry.value, wide_number_mode => 'round'), '$.sum'),
-      r'^{_PLAUSIBLE}$'
     )
   ) AS INT64
 )
 """
-"""A histogram's sum, whichever way it is written: ``7`` or ``4,7``, ``3;2;7;1,2;0:0,1:5,2:1``, a
-JSON object with a ``sum``. Anything else is NULL."""
+"""A histogram's sum, whichever way it is written: as a JSON object with a ``sum`` like most, as
+``7`` or ``4,7``, or as ``3;2;7;1,2;0:0,1:5,2:1``. Anything else is NULL."""
 
 _SCALAR = "IF(entry.value BETWEEN 0 AND 999999999, entry.value, NULL)"
 

@@ -1,12 +1,18 @@
-"""The final sources where no pipeline makes them: views that keep each document once a day.
+"""What only the embedded engine asks.
 
-The document's first arrival on a day counts; a ping without an id is a document of its own.
+Where no pipeline makes the final sources, they are views that keep each document once a day: its
+first arrival on a day counts; a ping without an id is a document of its own. And two statements are
+asked in another way than on BigQuery, with the same answer.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from sqlglot import exp
+
+from expmon.catalog.model import Statement
 from expmon.catalog.sources import (
     CLIENTS_DAILY,
     EVENT_EVENTS,
@@ -16,13 +22,19 @@ from expmon.catalog.sources import (
     PROCESSES,
     STABLE_MAIN_V4,
 )
-from expmon.statements.build import expression, select, table, unnest, where, with_steps
+from expmon.statements.build import (
+    expression,
+    select,
+    table,
+    tables_of,
+    unnest,
+    where,
+    with_steps,
+)
 from expmon.statements.counting import events
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlglot import exp
+    from collections.abc import Iterator, Sequence
 
     from expmon.catalog.model import Names, Relation
 
@@ -51,6 +63,74 @@ def source_views(names: Names, within: Sequence[str] = ()) -> dict[str, exp.Quer
         MAIN_EVENTS.name: _events(main_pings, "payload.processes.{}.events"),
         CLIENTS_DAILY.name: _clients_daily(table(STABLE_MAIN_V4, names)),
     }
+
+
+@lru_cache(maxsize=64)
+def clients_ungathered(statement: Statement, names: Names) -> Statement:
+    """The statement; where it counts distinct clients of clients_daily, it reads pings instead.
+
+    To gather a day's pings by client takes as long as to count them.
+    """
+    if f"{names.of(CLIENTS_DAILY)}" not in tables_of(statement.tree):
+        return statement
+    tree = statement.tree.copy()
+    for source in list(tree.find_all(exp.Table)):
+        query = source.find_ancestor(exp.Select)
+        is_read = tables_of(source) == [f"{names.of(CLIENTS_DAILY)}"]
+        if is_read and query is not None and _counts_distinct(query):
+            source.replace(_clients_of_pings(names).subquery())
+    return Statement(statement.name, tree, statement.parameters)
+
+
+def _clients_of_pings(names: Names) -> exp.Query:
+    """Rows as of clients_daily, but one for each experiment of each ping: none is gathered."""
+    query = select(
+        "DATE(submission_timestamp) AS submission_date",
+        "client_id",
+        "[STRUCT(member.key AS key, member.value.branch AS value)] AS experiments",
+    ).from_(table(STABLE_MAIN_V4, names))
+    return where(unnest(query, "environment.experiments", "member"), "client_id IS NOT NULL")
+
+
+def _counts_distinct(query: exp.Select) -> bool:
+    """Whether it makes no difference how often a row is there."""
+    found = list(query.find_all(exp.AggFunc))
+    return bool(found) and all(
+        isinstance(function, exp.Count) and isinstance(function.this, exp.Distinct)
+        for function in found
+    )
+
+
+def ordered_rows(statement: Statement) -> tuple[Statement, int, str]:
+    """The rows that the arrays are made of; how many keys a group has, and the array's name.
+
+    Args:
+        statement: one query, or several as one, each of which selects the keys of its groups and
+            ``ARRAY_AGG(STRUCT(…) ORDER BY …)``, by expressions that the struct has.
+    """
+    tree = statement.tree.copy()
+    for query in _selects(tree):
+        *keys, array = query.expressions
+        ordered = array.this.this
+        fields = ordered.this.expressions
+        query.set("expressions", [*keys, *(exp.alias_(f.expression, f.name) for f in fields)])
+        query.set("group", None)
+    names = {field.expression: field.name for field in fields}
+    for part in ordered.expressions:
+        part.set("this", exp.column(names[part.this]))
+    order = [*(exp.column(key.alias_or_name) for key in keys), *ordered.expressions]
+    tree.set("order", exp.Order(expressions=order))
+    rows = Statement(statement.name, tree, statement.parameters)
+    return rows, len(keys), array.alias
+
+
+def _selects(query: exp.Expr) -> Iterator[exp.Select]:
+    """The query itself, or those that it has the rows of."""
+    if isinstance(query, exp.Select):
+        yield query
+    else:
+        yield from _selects(query.this)
+        yield from _selects(query.expression)
 
 
 def _first_arrivals(pings: exp.Select) -> exp.Select:

@@ -17,7 +17,8 @@ from expmon.catalog.sources import EVENTS_LIVE, EXPERIMENTS
 from expmon.errors import PartitionViolation, SchemaMismatch, WarehouseLocked
 from expmon.findings import DEPLOY, Check, Finding, counted, examined, listed
 from expmon.statements import view
-from expmon.warehouse.duckdb_arrays import gathered, ordered_rows
+from expmon.statements.embedded import clients_ungathered, ordered_rows
+from expmon.warehouse.duckdb_arrays import gathered
 from expmon.warehouse.duckdb_file import DuckDBFile
 from expmon.warehouse.duckdb_sources import LOADED, days_to_look_at, final_sources
 from expmon.warehouse.protocol import SourceState, State, Write, Written
@@ -201,7 +202,8 @@ class DuckDBWarehouse:
 
     def _write(self, write: Write) -> Written:
         """Replace the partition and remember it, in one transaction."""
-        relation, sql = write.relation, duckdb_sql(write.statement)
+        relation = write.relation
+        sql = duckdb_sql(clients_ungathered(write.statement, self.names))
         columns, target = _quoted(relation.column_names), self._name(relation)
         belongs, bounds = _partition_filter(write)
         with self._file.variables(days_to_look_at(write)), self._file.transaction():

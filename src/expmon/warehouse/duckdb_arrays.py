@@ -1,44 +1,17 @@
 """Arrays of a query's groups, made here: DuckDB has all of them in memory until the last is done.
 
 Sorted rows can wait on disk, which an ordered ARRAY_AGG can't. So DuckDB is asked for the rows that
-the arrays are made of, group by group and in the arrays' order.
+the arrays are made of; see `expmon.statements.embedded.ordered_rows`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlglot import exp
-
-from expmon.catalog.model import Statement
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import pyarrow as pa
-
-
-def ordered_rows(statement: Statement) -> tuple[Statement, int, str]:
-    """The rows that the arrays are made of; how many keys a group has, and the array's name.
-
-    Args:
-        statement: one query, or several as one, each of which selects the keys of its groups and
-            ``ARRAY_AGG(STRUCT(…) ORDER BY …)``, by expressions that the struct has.
-    """
-    tree = statement.tree.copy()
-    for query in _selects(tree):
-        *keys, array = query.expressions
-        ordered = array.this.this
-        fields = ordered.this.expressions
-        query.set("expressions", [*keys, *(exp.alias_(f.expression, f.name) for f in fields)])
-        query.set("group", None)
-    names = {field.expression: field.name for field in fields}
-    for part in ordered.expressions:
-        part.set("this", exp.column(names[part.this]))
-    order = [*(exp.column(key.alias_or_name) for key in keys), *ordered.expressions]
-    tree.set("order", exp.Order(expressions=order))
-    rows = Statement(statement.name, tree, statement.parameters)
-    return rows, len(keys), array.alias
 
 
 def gathered(batches: Iterable[pa.RecordBatch], keys: int, array: str) -> Iterator[pa.RecordBatch]:
@@ -58,15 +31,6 @@ def gathered(batches: Iterable[pa.RecordBatch], keys: int, array: str) -> Iterat
             group.append(part)
     if group:
         yield _row(group, keys, array)
-
-
-def _selects(query: exp.Expr) -> Iterator[exp.Select]:
-    """The query itself, or those that it has the rows of."""
-    if isinstance(query, exp.Select):
-        yield query
-    else:
-        yield from _selects(query.this)
-        yield from _selects(query.expression)
 
 
 def _by_group(batch: pa.RecordBatch, keys: int) -> Iterator[pa.RecordBatch]:
