@@ -137,7 +137,8 @@ class Monitor:
             InvalidTime: ``as_of`` has no zone, or is in the future.
             NotDeployed: there are no tables yet.
             WarehouseLocked: another run or process has the warehouse, for longer than ``wait``.
-            WarehouseError: a step failed; the next run goes on from there.
+            WarehouseError: a step failed; the next run goes on from there. On DuckDB a live run
+                over at most three days leaves nothing behind then.
         """
         from expmon.materialize.plan import plan
         from expmon.materialize.run import run

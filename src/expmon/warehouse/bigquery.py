@@ -138,6 +138,10 @@ class BigQueryWarehouse:
         for job in jobs:
             yield job.result()
 
+    def at_once(self) -> AbstractContextManager[None]:
+        """BigQuery shows each partition as soon as it is replaced: no job replaces several."""
+        return contextlib.nullcontext()
+
     def cost(self, write: Write) -> int | None:
         """How many bytes the step would read at most: clustering and caches may spare some."""
         return self._jobs.bytes_of(write.statement, write.parameters)

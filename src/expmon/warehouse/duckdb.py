@@ -110,6 +110,10 @@ class DuckDBWarehouse:
         """Replace the partitions one after the other."""
         return map(self._write, writes)
 
+    def at_once(self) -> contextlib.AbstractContextManager[None]:
+        """One transaction for all writes; what reads waits until it ends."""
+        return self._file.transaction()
+
     def cost(self, write: Write) -> int | None:
         """Nothing is known before a statement runs."""
         del write

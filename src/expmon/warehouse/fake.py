@@ -79,6 +79,10 @@ class FakeWarehouse:
         """Remember the writes; they have no rows."""
         return map(self._write, writes)
 
+    def at_once(self) -> contextlib.AbstractContextManager[None]:
+        """Nobody reads a fake."""
+        return contextlib.nullcontext()
+
     def cost(self, write: Write) -> int | None:
         """As dear as the name is long."""
         return len(write.relation.name)

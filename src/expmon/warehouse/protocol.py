@@ -149,6 +149,10 @@ class Warehouse(Protocol):
         """
         ...
 
+    def at_once(self) -> AbstractContextManager[None]:
+        """Show readers all of what is written meanwhile or none of it, where the engine can."""
+        ...
+
     def cost(self, write: Write) -> int | None:
         """How many bytes a write would read at most; None where the engine can't tell."""
         ...
