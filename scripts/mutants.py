@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import expmon
 import playing
 import reference
-from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS
+from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS, TIERS
 from expmon.catalog.model import Cadence, Kind, Names, Statement
 from expmon.catalog.sources import EXPERIMENTS
 from expmon.errors import ExpmonError
@@ -195,6 +195,9 @@ def _reading_cases() -> Iterator[tuple[Statement, list[Parameters]]]:
     yield reading.export_metadata(NAMES, is_named=False), [{"today": today} for today in todays]
     yield reading.export_metadata(NAMES, is_named=True), [{"slugs": ["long", "twice", "nobody"]}]
     yield reading.first_time(NAMES, EXPORTED), [{"slug": "long"}, {"slug": "sleeps"}]
+    for tiers in TIERS:
+        final = [date(2021, 1, 25), LAST_DAY - timedelta(days=1)]
+        yield reading.drift(tiers, NAMES), [_drift(day) for day in (*final, LAST_DAY)]
     starts = {
         "long": datetime(2021, 1, 5, tzinfo=UTC),
         "starts": datetime(2021, 1, 30, tzinfo=UTC),
@@ -222,6 +225,12 @@ def _reading_cases() -> Iterator[tuple[Statement, list[Parameters]]]:
             )
         ],
     )
+
+
+def _drift(day: date) -> Parameters:
+    """The day, of it and those before and after it."""
+    spans = {name: day_start(day) + timedelta(days=n) for name, n in (("start", -1), ("end", 2))}
+    return {**spans, "days": [day]}
 
 
 def _rows(monitor: expmon.Monitor, statement: Statement, case: Parameters) -> Any:

@@ -8,7 +8,7 @@ from expmon import api
 from expmon.catalog import EXPORTED, FETCHABLE
 from expmon.catalog.model import Names
 from expmon.statements import document, reading
-from statement_variants import kept
+from statement_variants import drifting, kept
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
@@ -23,6 +23,7 @@ def statements() -> dict[str, str]:
     found["export_metadata.named"] = document(reading.export_metadata(names, is_named=True))
     for name, statement in kept(names).items():
         found[f"bookkeeping.{name}"] = document(statement)
+    found |= {name: document(statement) for name, statement in drifting(names).items()}
     found["first_time"] = document(reading.first_time(names, EXPORTED))
     return found
 

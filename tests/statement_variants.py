@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain, combinations
 from typing import TYPE_CHECKING, Any
 
-from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS
+from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS, TIERS
 from expmon.catalog.model import Kind, Series, Statement
 from expmon.catalog.sources import EXPERIMENTS
 from expmon.statements import bookkeeping, materialization, reading, view
@@ -69,11 +69,17 @@ def exporting(names: Names) -> dict[str, Statement]:
     return found
 
 
+def drifting(names: Names) -> dict[str, Statement]:
+    """`reading.drift` of each of the aggregates."""
+    return {label("drift", tiers.name): reading.drift(tiers, names) for tiers in TIERS}
+
+
 def read(names: Names) -> dict[str, Statement]:
     """Every statement of `reading`; what stands before the first dot is the function."""
     return {
         **fetching(names),
         **exporting(names),
+        **drifting(names),
         "active_experiments": reading.active_experiments(names),
         "export_metadata": reading.export_metadata(names, is_named=False),
         "export_metadata.named": reading.export_metadata(names, is_named=True),

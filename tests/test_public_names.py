@@ -40,6 +40,7 @@ METHODS = {
     "shared_run": ["cadence", "as_of", "run_id"],
     "backfill": ["start", "end", "as_of"],
     "status": ["as_of"],
+    "drift": ["as_of", "days"],
     "examine": [],
     "ingest": ["paths", "submission_timestamp"],
     "ingest_recipes": ["paths"],

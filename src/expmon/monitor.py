@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from expmon.export.store import Store
     from expmon.findings import Finding
     from expmon.ingest import Ingested, Paths
+    from expmon.materialize.drift import DayDrift
     from expmon.materialize.run import Run, SharedRun
     from expmon.materialize.schedule import Settings
     from expmon.materialize.status import Status
@@ -230,6 +231,30 @@ class Monitor:
         from expmon.materialize.status import status
 
         return status(_moment(as_of), state=self.warehouse.state(), settings=self.settings)
+
+    def drift(self, as_of: datetime | None = None, *, days: int = 7) -> list[DayDrift]:
+        """How far the live counts of final days were from the final ones, per experiment.
+
+        Live counts are those of the hourly table: a day is known if all of its hours were written,
+        and what only recents had is not compared. More live than final ones are documents that
+        arrived twice; fewer are documents that arrived after their hour was counted, or events of
+        main pings, which only the final sources have.
+
+        Args:
+            as_of: for which moment.
+            days: of so many days before the moment's own, those that are final.
+
+        Returns:
+            A line for each day and aggregates, in the order of days.
+
+        Raises:
+            InvalidInput: ``days`` is not 1 to 13: hours are kept no longer.
+            InvalidTime: ``as_of`` has no zone, or is in the future.
+            NotDeployed: there are no tables yet.
+        """
+        from expmon.materialize.drift import drift
+
+        return drift(self.warehouse, _moment(as_of), last=days, names=self.settings.names)
 
     def examine(self) -> list[Finding]:
         """Whether all that is needed is there and may be used; nothing is changed.

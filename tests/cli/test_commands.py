@@ -54,6 +54,8 @@ HELP = {
     "backfill": "START END, --as-of TIME, --wait SECONDS",
     "plan": "{live|hourly|daily}, --as-of TIME, --cost",
     "status": "--as-of TIME, --format [table|json|prometheus]",
+    "drift": "--as-of TIME, --days INTEGER, --threshold PERCENT, --at-least COUNT, "
+    "--format [table|json|prometheus]",
     "sql": "[NAME], --out DIRECTORY",
     "datasets": "[NAME]",
     "config": "--tables, --format [table|json]",

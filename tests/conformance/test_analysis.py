@@ -34,6 +34,13 @@ ELSEWHERE = {
 
 POINTS = "ARRAY<STRUCT<time TIMESTAMP, branch STRING, value INT64>>"
 READ_COLUMNS = {
+    "drift": [
+        ("day", "DATE"),
+        ("experiment", "STRING"),
+        ("measure", "STRING"),
+        ("live", "INT64"),
+        ("final", "INT64"),
+    ],
     "active_experiments": [
         ("slug", "STRING"),
         ("type", "STRING"),
@@ -64,6 +71,7 @@ READ_COLUMNS = {
 """What comes out of the functions of `reading`, but for `fetch`, which gives the view's columns."""
 
 READ_OPTIONS = {
+    "drift": ["tiers", "names"],
     "active_experiments": ["names"],
     "export_metadata": ["names", "is_named"],
     "export_series": ["names", "datasets"],

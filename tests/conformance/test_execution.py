@@ -202,6 +202,16 @@ def exporting():
     return found
 
 
+def drifting(tiers):
+    """Days with live counts, with final ones, with both; one in between, and all."""
+    found = []
+    for numbers in ([0], [-1, 1], [-1, 0, 1, 2], []):
+        days = [LEAP_DAY + n * DAY for n in numbers]
+        parameters = {"start": MIDNIGHT - DAY, "end": MIDNIGHT + 2 * DAY, "days": days}
+        found += [Case(parameters, tricky.tier_rows(tiers, tier)) for tier in tricky.TIER_SETS]
+    return found
+
+
 def first_times():
     return [Case({"slug": slug}, series_tables()) for slug in ("exp", "asleep", "'", "unknown")]
 
@@ -234,6 +244,7 @@ CASES = {
         for label in variants.fetching(Names())
     },
     **dict.fromkeys(variants.exporting(Names()), exporting),
+    **{f"drift.{tiers.name}": lambda tiers=tiers: drifting(tiers) for tiers in TIERS},
     "active_experiments": today,
     "export_metadata": today,
     "export_metadata.named": named,

@@ -9,7 +9,7 @@ import pytest
 from expmon.catalog import DATASETS, RELATIONS, TIERS
 from expmon.catalog.model import Names, Series
 from expmon.catalog.population import ACTIVE_CLIENTS
-from expmon.statements import materialization
+from expmon.statements import materialization, reading
 from playing import at
 from scans import scanned
 
@@ -62,3 +62,11 @@ def test_a_tier_reads_its_own_span_of_its_sources(tiers):
     span = {"start": at("2021-03-01T05:00"), "end": at("2021-03-01T06:00")}
     for _, *found in seen(tiers.hourly.name, span):
         assert tuple(found) == windows("2021-03-01T05:00", "2021-03-01T06:00")
+
+
+@pytest.mark.parametrize("tiers", TIERS, ids=lambda tiers: tiers.name)
+def test_a_drift_report_reads_its_days_of_hours_and_of_final_days_alone(tiers):
+    parameters = {"start": at("2021-02-23T00:00"), "end": at("2021-03-01T00:00"), "days": [FIRST]}
+    span = windows("2021-02-23T00:00", "2021-03-01T00:00")
+    found = scanned(reading.drift(tiers, NAMES), parameters, FIRST, 60)
+    assert found == [(tiers.hourly.name, *span), (tiers.daily.name, *span)]

@@ -8,7 +8,7 @@ import sqlglot
 from click.testing import CliRunner
 from sqlglot import exp
 
-from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS
+from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS, TIERS
 from expmon.catalog.model import Kind, Names
 from expmon.cli import main
 from expmon.errors import InvalidInput, UnsupportedSQL
@@ -27,6 +27,7 @@ NAMES = Names()
 COMPUTED = statements(NAMES)
 FILTERS = (reading.BRANCH, reading.START, reading.END)
 READ = {
+    **{f"{tiers.name} drift": reading.drift(tiers, NAMES) for tiers in TIERS},
     "active_experiments": reading.active_experiments(NAMES),
     "export_metadata": reading.export_metadata(NAMES, is_named=False),
     "export_metadata of named ones": reading.export_metadata(NAMES, is_named=True),
@@ -51,6 +52,7 @@ TYPES = {
     "experiments": "ARRAY<STRUCT<slug STRING, start TIMESTAMP>>",
     "earliest_start": "TIMESTAMP",
     "as_of": "TIMESTAMP",
+    "days": "ARRAY<DATE>",
 }
 RAW = {
     "telemetry_live.event_v4": "submission_timestamp",

@@ -31,6 +31,7 @@ from expmon.export.run import Export
 from expmon.export.store import Store
 from expmon.findings import Finding
 from expmon.ingest import Ingested, Unreadable
+from expmon.materialize.drift import CountDrift, DayDrift
 from expmon.materialize.run import Run
 from expmon.materialize.schedule import Settings
 from expmon.materialize.status import Status
@@ -82,6 +83,9 @@ assert_type(monitor.backfill(TODAY, TODAY), Run)
 assert_type(monitor.backfill(TODAY, TODAY, as_of=NOW, wait=timedelta(0)), Run)
 assert_type(monitor.status(), list[Status])
 assert_type(monitor.status(NOW), list[Status])
+assert_type(monitor.drift(), list[DayDrift])
+assert_type(monitor.drift(NOW, days=1), list[DayDrift])
+monitor.drift(NOW, 1)  # type: ignore[call-arg]
 assert_type(monitor.examine(), list[Finding])
 assert_type(monitor.close(), None)
 monitor.run("live", "2021-01-26T00:05Z")  # type: ignore[arg-type]
@@ -123,7 +127,9 @@ assert_type(expmon.Monitor(fake, None), expmon.Monitor)
 expmon.Monitor("duckdb://a.duckdb", None)  # type: ignore[arg-type]
 
 
-def results(plan: Plan, run: Run, status: Status, ingested: Ingested, export: Export) -> None:
+def results(
+    plan: Plan, run: Run, status: Status, drift: DayDrift, ingested: Ingested, export: Export
+) -> None:
     """The fields of what is given back."""
     assert_type(plan.steps, tuple[Step, ...])
     assert_type(plan.notes, tuple[str, ...])
@@ -152,6 +158,10 @@ def results(plan: Plan, run: Run, status: Status, ingested: Ingested, export: Ex
     assert_type(export.unchanged, tuple[str, ...])
     assert_type(export.skipped, tuple[str, ...])
     assert_type(export.resting, tuple[str, ...])
+    assert_type(drift.counts, tuple[CountDrift, ...])
+    assert_type(drift.day, date)
+    assert_type(drift.counts[0].percent, float | None)
+    assert_type(drift.counts[0].is_past(0.5, at_least=1), bool)
     export.as_of = NOW  # type: ignore[misc]
     plan.steps = ()  # type: ignore[misc]
 

@@ -13,6 +13,7 @@ from expmon.statements.build import (
     select,
     table,
     union_all,
+    unnest,
     unnested,
     where,
     with_steps,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlglot import exp
 
-    from expmon.catalog.model import Dataset, Names, Relation
+    from expmon.catalog.model import Dataset, Names, Relation, Tiers
 
 SLUG = Parameter("slug", "STRING")
 BRANCH = Parameter("branch", "STRING")
@@ -34,6 +35,7 @@ SLUGS = Parameter("slugs", "ARRAY<STRING>")
 EXPERIMENT_STARTS = Parameter("experiments", "ARRAY<STRUCT<slug STRING, start TIMESTAMP>>")
 EARLIEST_START = Parameter("earliest_start", "TIMESTAMP")
 AS_OF = Parameter("as_of", "TIMESTAMP")
+DAYS = Parameter("days", "ARRAY<DATE>")
 
 EXPORTED_DAYS = 14
 """An experiment is exported until so many days after its end."""
@@ -128,6 +130,40 @@ def first_time(names: Names, datasets: Sequence[Dataset]) -> Statement:
     )
     query = select("MIN(time) AS time").from_("times")
     return Statement("first_time", with_steps(query, {"times": rows}), (SLUG,))
+
+
+def drift(tiers: Tiers, names: Names) -> Statement:
+    """The live and the final sum of ``@days`` per day, experiment and measure.
+
+    Live are those of the hourly table. ``@start`` and ``@end`` bound what is read of both tables;
+    where both sums are 0 there is no row.
+    """
+
+    def counts(relation: Relation, *, is_final: bool) -> exp.Select:
+        query = select(
+            "DATE(window_start) AS day",
+            "experiment",
+            f"{is_final} AS is_final",
+            *tiers.measures,
+        ).from_(table(relation, names))
+        within = ("window_start >= @start", "window_start < @end")
+        return where(query, *within, "DATE(window_start) IN UNNEST(@days)")
+
+    entries = ", ".join(f"STRUCT('{name}' AS measure, {name} AS value)" for name in tiers.measures)
+    query = select(
+        "day",
+        "experiment",
+        "entry.measure AS measure",
+        "SUM(IF(is_final, 0, entry.value)) AS live",
+        "SUM(IF(is_final, entry.value, 0)) AS final",
+    ).from_("counts")
+    query = where(unnest(query, f"[{entries}]", "entry"), "entry.value > 0")
+    both = union_all([counts(tiers.hourly, is_final=False), counts(tiers.daily, is_final=True)])
+    return Statement(
+        f"{tiers.name}_drift",
+        with_steps(query.group_by("day", "experiment", "measure"), {"counts": both}),
+        (START, END, DAYS),
+    )
 
 
 def export_series(names: Names, datasets: Sequence[Dataset]) -> Statement:
