@@ -8,8 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+import dagster
 import pytest
 import yaml
 
@@ -62,6 +64,10 @@ def written_by(shell, commands, warehouse_file):
         output = shell(commands[cadence])
         assert "partitions or tables written" in output or "partition or tables written" in output
         assert ("0 experiments: 0 files written" in output) is (cadence == "live")
+    return verdicts_on_recents(warehouse_file)
+
+
+def verdicts_on_recents(warehouse_file):
     with expmon.connect(f"duckdb://{warehouse_file}") as monitor:
         live = [s for s in monitor.status() if s.cadence == "live" and s.latest is not None]
     return {status.verdict for status in live if status.relation.endswith("recents_v1")}
@@ -127,3 +133,43 @@ def test_the_workflow_of_github_actions_runs_each_schedule_by_its_cron(shell, wa
             cron = re.fullmatch(r"github\.event\.schedule == '(.+)'", step["if"])
             commands[CRONS[cron[1]]] = step["run"]
     assert written_by(shell, commands, warehouse_file) == {"fresh"}
+
+
+DAGSTER = (EXAMPLES / "dagster" / "expmon_schedules.py").read_text()
+
+
+def schedules_of_dagster(text=DAGSTER):
+    """The schedules by their cadence."""
+    names = {"__name__": "expmon_schedules"}
+    exec(compile(text, "expmon_schedules.py", "exec"), names)
+    return {CRONS[found.cron_schedule]: found for found in names["definitions"].schedules}
+
+
+def test_the_schedules_of_dagster_run_their_jobs(monkeypatch, warehouse_file, tmp_path):
+    monkeypatch.setenv("EXPMON_WAREHOUSE", f"duckdb://{warehouse_file}")
+    monkeypatch.setenv("EXPMON_STORE", str(tmp_path / "exports"))
+    schedules = schedules_of_dagster()
+    assert tuple(schedules) == CADENCES
+    for schedule in schedules.values():
+        assert schedule.execution_timezone == "UTC"
+        moment = datetime(2021, 1, 26, tzinfo=UTC)
+        context = dagster.build_schedule_context(scheduled_execution_time=moment)
+        assert len(schedule.evaluate_tick(context).run_requests) == 1
+        assert schedule.job.execute_in_process().success
+    assert verdicts_on_recents(warehouse_file) == {"fresh"}
+    assert (tmp_path / "exports" / "index.json").is_file()
+
+
+@pytest.mark.parametrize("cadence", CADENCES)
+def test_a_job_of_dagster_that_fails_is_tried_again_twice(monkeypatch, cadence):
+    assert DAGSTER.count("delay=30") == 1
+    schedules = schedules_of_dagster(DAGSTER.replace("delay=30", "delay=0"))
+    monkeypatch.setenv("EXPMON_WAREHOUSE", "duckdb://not-deployed.duckdb")
+    done = schedules[cadence].job.execute_in_process(raise_on_error=False)
+    events = [event.event_type_value for event in done.all_events]
+    assert not done.success
+    assert [event for event in events if event in {"STEP_UP_FOR_RETRY", "STEP_FAILURE"}] == [
+        "STEP_UP_FOR_RETRY",
+        "STEP_UP_FOR_RETRY",
+        "STEP_FAILURE",
+    ]
