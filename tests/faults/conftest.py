@@ -15,6 +15,7 @@ from pings import event, event_ping, main_ping
 from playing import at
 
 START = date(2021, 1, 25)
+NOW = at("2021-01-26T03:32")
 METHODS = ("enroll", "enroll", "unenroll", "update", "exposure")
 
 
@@ -55,3 +56,13 @@ def copied(base_file, tmp_path):
 def processes():
     with crashing.Processes() as made:
         yield made
+
+
+@pytest.fixture
+def exported(processes, base_file, tmp_path):
+    """A directory with the files of half past two, and the file of a warehouse that has gone on."""
+    directory, path = tmp_path / "exports", shutil.copy(base_file, tmp_path / "later.duckdb")
+    first = processes.run(path, ("export", at("2021-01-26T02:32")), store=directory)
+    then = processes.run(path, ("run", "daily", NOW), ("run", "hourly", NOW), ("run", "live", NOW))
+    assert [*first.errors, *then.errors] == [None] * 4
+    return directory, path

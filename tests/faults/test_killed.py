@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 import expmon
 import playing
+from exporting import CLAIM, files_below
 from playing import at
 
 SOURCES = ("telemetry_live.event_v4", "telemetry_live.main_v4")
@@ -18,6 +20,7 @@ DUE = {
     "daily": ("2021-01-26T03:00", 3),
     "hourly": ("2021-01-26T03:30", 2),
 }
+NOW = at("2021-01-26T03:32")
 LAST = ("sql", "SELECT 'all is written, and the file not closed'")
 
 
@@ -115,3 +118,28 @@ def test_a_deploy_that_is_killed_leaves_nothing_and_the_next_one_makes_everythin
             assert bool(changes) is (number != last)
             assert monitor.deploy() == []
             assert playing.tables(monitor) == wanted
+
+
+def test_an_export_that_is_killed_leaves_whole_files_and_the_next_one_finishes_it(
+    exported, processes, tmp_path
+):
+    directory, path = exported
+    old, export = files_below(directory), ("export", NOW)
+    place = Path(shutil.copytree(directory, tmp_path / "undisturbed"))
+    undisturbed = processes.run(path, export, store=place)
+    new = files_below(place)
+    # The claim, eight datasets in two files each, the index, and the claim again.
+    writes = 1 + 16 + 1 + 1
+    assert len(undisturbed.points) == 3 * writes
+    assert {name for name in old if old[name] == new[name]} == set()
+    for number in [*range(6), *range(6, 3 * writes - 9, 5), *range(3 * writes - 9, 3 * writes)]:
+        shutil.rmtree(place)
+        shutil.copytree(directory, place)
+        assert processes.run(path, export, store=place, kill_at=number).was_killed
+        found = files_below(place)
+        for name in old.keys() - {CLAIM}:
+            assert found[name] in (old[name], new[name])
+        assert all(name.endswith(".tmp") for name in found.keys() - old.keys())
+        # The next one also clears away what the other was writing.
+        assert processes.run(path, export, store=place).errors == [None]
+        assert files_below(place) == new

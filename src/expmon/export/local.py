@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import uuid
 from typing import TYPE_CHECKING
 
 from expmon.errors import StoreConflict, StoreError
@@ -24,8 +23,8 @@ class LocalStore:
     """A directory; it is made with the first file.
 
     A file is written under a temporary name beside its place and then renamed, so that whoever
-    reads sees the old one or the new one. Its generation is made of its inode and time. It keeps
-    no notes on files.
+    reads sees the old one or the new one; one is written at a time. Its generation is made of its
+    inode and time. It keeps no notes on files.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -61,11 +60,8 @@ class LocalStore:
         as_of: str | None = None,  # noqa: ARG002 - it keeps no notes
     ) -> None:
         """Replace the file; see `Store.write`."""
-        if generation is None:
-            self._replace(name, data)
-            return
         with self._locked():
-            if generation != self._generation(name):
+            if generation is not None and generation != self._generation(name):
                 raise StoreConflict(name, self.url)
             self._replace(name, data)
 
@@ -94,8 +90,10 @@ class LocalStore:
         with self._translated(name):
             place.parent.mkdir(parents=True, exist_ok=True)
             # Not by tempfile, whose files are their owner's alone: what is exported is for others
-            # to read, and a process with threads can't look its umask up.
-            temporary = place.with_name(f".{uuid.uuid4().hex}.tmp")
+            # to read, and a process with threads can't look its umask up. The name is always the
+            # same, so that what an export leaves that is killed goes with the next one's file.
+            temporary = place.with_name(f".{place.name}.tmp")
+            temporary.unlink(missing_ok=True)
             try:
                 with temporary.open("xb") as file:
                     file.write(data)
@@ -108,7 +106,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Between reading and writing nobody else writes under a precondition.
+        """Meanwhile nobody else writes.
 
         Threads of this store wait for each other here: they would look at the file's lock only
         every twentieth of a second.
