@@ -77,8 +77,8 @@ class Processes:
         Args:
             file: the warehouse's.
             calls: ``deploy``; ``ingest`` with a file; ``run`` with a cadence and a moment;
-                ``export`` with a moment; ``sql`` with a statement; ``most_bytes`` with the size
-                that no file may exceed, None for any.
+                ``export`` with a moment; ``sql`` with a statement; ``another``, to open the file
+                a second time; ``most_bytes`` with the size that no file may exceed, None for any.
             store: the directory of exports.
             kill_at: the number of the point at which it kills itself.
             kill_after: the seconds after which it is killed, wherever it is.
@@ -212,12 +212,23 @@ def _limit(_: Monitor, most_bytes: int | None) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard if most_bytes is None else most_bytes, hard))
 
 
+_others: list[Any] = []
+
+
+def _open_another(monitor: Monitor) -> None:
+    from expmon.warehouse.duckdb_file import DuckDBFile
+
+    _others.append(DuckDBFile(monitor.warehouse._file.path))
+    _others[-1].opened()
+
+
 _CALLS: dict[str, Callable[..., object]] = {
     "deploy": lambda monitor: monitor.deploy(),
     "ingest": lambda monitor, path: monitor.ingest(path),
     "run": lambda monitor, cadence, as_of: monitor.run(cadence, datetime.fromisoformat(as_of)),
     "export": lambda monitor, as_of: monitor.export_active(datetime.fromisoformat(as_of)),
     "sql": lambda monitor, sql: monitor.warehouse._file.execute(sql),
+    "another": _open_another,
     "most_bytes": _limit,
 }
 

@@ -49,7 +49,12 @@ def base_file(deployed_file, tmp_path_factory, pings):
 @pytest.fixture
 def copied(base_file, tmp_path):
     """Makes copies of it, each in the place of the one before."""
-    return lambda: shutil.copy(base_file, tmp_path / "copy.duckdb")
+
+    def copy():
+        (tmp_path / "copy.duckdb.wal").unlink(missing_ok=True)
+        return shutil.copy(base_file, tmp_path / "copy.duckdb")
+
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -81,8 +81,8 @@ class DuckDBFile:
                     _BATCH_ROWS
                 )
             finally:
-                connection.execute("RESET memory_limit")
-                connection.close()
+                with contextlib.closing(connection):
+                    connection.execute("RESET memory_limit")
 
     def row(
         self, sql: str, parameters: Mapping[str, Any] | None = None, *, name: str | None = None
@@ -118,7 +118,8 @@ class DuckDBFile:
                 yield
             except BaseException:
                 self._is_in_transaction = False
-                self.execute("ROLLBACK")
+                if self._connection is not None:
+                    self.execute("ROLLBACK")
                 raise
             self._is_in_transaction = False
             self.execute("ROLLBACK" if undo else "COMMIT")
@@ -132,7 +133,7 @@ class DuckDBFile:
             try:
                 yield
             finally:
-                for name in values:
+                for name in values if self._connection is not None else ():
                     self.execute(f"RESET VARIABLE {name}")
 
     def opened(self, wait: timedelta = NO_WAIT) -> duckdb.DuckDBPyConnection:
@@ -210,12 +211,19 @@ class DuckDBFile:
         connection = duckdb.connect(f":memory:expmon {self.path.resolve()}")
         try:
             place = str(self.path).replace("'", "''")
-            connection.execute(f"ATTACH IF NOT EXISTS '{place}' AS warehouse")
+            attach = f"ATTACH IF NOT EXISTS '{place}' AS warehouse"
+            connection.execute(attach)
+            try:
+                self._session(connection)
+            except duckdb.IOException:  # others of this process have it since before it failed
+                connection.execute("DETACH DATABASE IF EXISTS warehouse")
+                connection.execute(attach)
+                self._session(connection)
             connection.execute(f"SET temp_directory = '{place}.tmp'")
-            return self._session(connection)
         except BaseException:
             connection.close()
             raise
+        return connection
 
     def _session(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
         """The connection itself, where names are those of the warehouse and times are in UTC."""
@@ -232,6 +240,14 @@ class DuckDBFile:
             yield
         except duckdb.CatalogException as error:
             raise NotDeployed(name or str(self.path), sql=sql) from error
+        except (duckdb.IOException, duckdb.TransactionException) as error:
+            # Once DuckDB couldn't write to the file itself, it wants to open it anew.
+            self.close()
+            raise WarehouseError(
+                f"{self.path} can't be used: {_shortened(error)}. Make room if the disk is full, "
+                "and try again: what was written before is kept.",
+                sql=sql,
+            ) from error
         except duckdb.Error as error:
             raise WarehouseError(f"{name or self.path}: {error}", sql=sql) from error
 
