@@ -9,6 +9,7 @@ import pytest
 
 import expmon
 import playing
+from exporting import CLAIM, INDEX, files_below
 from playing import at
 
 AS_OF = at("2021-01-26T03:32")
@@ -82,3 +83,29 @@ def test_an_ingest_on_a_full_disk_loads_nothing_and_succeeds_once_there_is_room(
         assert [playing.rows(monitor, name, "document_id") for name in sources] == [[], []]
         monitor.ingest(ingest[1])
         assert [len(playing.rows(monitor, name, "document_id")) for name in sources] == [48, 48]
+
+
+@pytest.mark.parametrize("most_bytes", [0, 200, 5_000])
+def test_an_export_to_a_full_disk_leaves_whole_files_and_the_next_one_finishes_it(
+    exported, processes, tmp_path, most_bytes
+):
+    directory, path = exported
+    export = ("export", AS_OF)
+    old = files_below(directory)
+    place = shutil.copytree(directory, tmp_path / "undisturbed")
+    assert processes.run(path, export, store=place).errors == [None]
+    new = files_below(place)
+    ended = processes.run(path, ("most_bytes", most_bytes), export, store=directory)
+    (error,) = ended.errors[1:]
+    assert error[0] == "StoreError"
+    says = r"exports can't be used for exports \(\S+\.json\): File too large\. Make room there\.$"
+    assert re.search(says, error[1])
+    found = files_below(directory)
+    # The claim is short, and so are the files of counts.
+    assert (found[CLAIM] == old[CLAIM]) is (most_bytes == 0)
+    assert found[INDEX] == old[INDEX]
+    del old[CLAIM], found[CLAIM]
+    assert found.keys() == old.keys()
+    assert all(found[name] in (old[name], new[name]) for name in found)
+    assert processes.run(path, export, store=directory).errors == [None]
+    assert files_below(directory) == new

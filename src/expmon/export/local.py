@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _HELPERS = "_expmon"
 _LOCK_SECONDS = 60
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class LocalStore:
@@ -137,9 +139,10 @@ class LocalStore:
             raise
         except (OSError, ValueError) as error:  # ValueError: a path with a NUL
             reason = getattr(error, "strerror", None) or error
+            is_full = getattr(error, "errno", None) in _FULL
+            todo = "Make room there" if is_full else "Choose a directory that you may write to"
             raise StoreError(
-                f"{self.url} can't be used for exports ({what}): {reason}. "
-                "Choose a directory that you may write to."
+                f"{self.url} can't be used for exports ({what}): {reason}. {todo}."
             ) from error
 
     def examine(self) -> list[Finding]:
