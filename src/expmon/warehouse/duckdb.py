@@ -14,7 +14,13 @@ from expmon.catalog import RELATIONS
 from expmon.catalog.bookkeeping import PARTITIONS
 from expmon.catalog.model import Kind, Names, Relation, Statement
 from expmon.catalog.sources import EVENTS_LIVE, EXPERIMENTS
-from expmon.errors import PartitionViolation, SchemaMismatch, WarehouseLocked
+from expmon.errors import (
+    NotDeployed,
+    PartitionViolation,
+    SchemaMismatch,
+    WarehouseError,
+    WarehouseLocked,
+)
 from expmon.findings import DEPLOY, Check, Finding, counted, examined, listed
 from expmon.statements import view
 from expmon.statements.embedded import clients_ungathered, ordered_rows
@@ -63,9 +69,9 @@ class DuckDBWarehouse:
     def state(self) -> State:
         """What is remembered, and which days the tables and sources have."""
         columns = "relation", "partition", "started_at", "modified_at", "as_of", "rows"
-        memo = self._file.arrow(
-            f"SELECT {_quoted(columns)} FROM {self._name(PARTITIONS)}", name=PARTITIONS.name
-        )
+        with self._explained():
+            memo = self._file.arrow(f"SELECT {_quoted(columns)} FROM {self._name(PARTITIONS)}")
+            firsts = self._first_days()
         written: dict[str, dict[Partition, Written]] = {}
         for row in memo.to_pylist():
             entry = Written(
@@ -75,7 +81,6 @@ class DuckDBWarehouse:
                 rows=row["rows"],
             )
             written.setdefault(row["relation"], {})[Partition(row["partition"])] = entry
-        firsts = self._first_days()
         loaded = {
             relation.name: SourceState(
                 firsts.pop(relation.name, None),
@@ -96,7 +101,8 @@ class DuckDBWarehouse:
     ) -> pa.Table:
         """The rows of the statement, too soon to show progress."""
         del progress
-        return self._file.arrow(duckdb_sql(statement), parameters, name=statement.name)
+        with self._explained():
+            return self._file.arrow(duckdb_sql(statement), parameters, name=statement.name)
 
     def batches(
         self, statement: Statement, parameters: Mapping[str, Any]
@@ -130,7 +136,7 @@ class DuckDBWarehouse:
         import pyarrow.compute as pc
 
         target = self._name(relation)
-        with self._file.transaction():
+        with self._explained(), self._file.transaction():
             if key is not None:
                 self._file.execute(
                     f'DELETE FROM {target} WHERE list_contains($keys, "{key}")',
@@ -210,7 +216,8 @@ class DuckDBWarehouse:
         sql = duckdb_sql(clients_ungathered(write.statement, self.names))
         columns, target = _quoted(relation.column_names), self._name(relation)
         belongs, bounds = _partition_filter(write)
-        with self._file.variables(days_to_look_at(write)), self._file.transaction():
+        looking = self._file.variables(days_to_look_at(write))
+        with self._explained(), looking, self._file.transaction():
             started_at = self._now()
             self._file.execute(
                 f"CREATE OR REPLACE TEMP TABLE step AS {sql}", write.parameters, name=relation.name
@@ -230,21 +237,39 @@ class DuckDBWarehouse:
 
     def _deploy(self, relation: Relation) -> Iterator[str]:
         self._file.execute(f'CREATE SCHEMA IF NOT EXISTS "{self.names.of(relation).dataset}"')
-        is_table = relation.kind is Kind.TABLE or relation in {*LOADED, EXPERIMENTS}
-        present = self._table_type(relation)
-        if present and present != ("BASE TABLE" if is_table else "VIEW"):
-            raise SchemaMismatch(relation.name, [f"it is a {present.lower()}"])
-        if not is_table:
+        is_there = self._is_there(relation)
+        if not _is_table(relation):
             tree = final_sources(self.names).get(relation.name) or view(relation, self.names).tree
             yield from self._deploy_view(relation, Statement(relation.name, tree))
-        elif not present:
+        elif not is_there:
             self._file.execute(f"CREATE TABLE {self._name(relation)} ({_ddl(relation)})")
             yield f"create table {relation.name}"
-        else:
+
+    def _is_there(self, relation: Relation) -> bool:
+        """Whether it is there, and as declared; as something else it is a `SchemaMismatch`."""
+        present, is_table = self._table_type(relation), _is_table(relation)
+        if present and present != ("BASE TABLE" if is_table else "VIEW"):
+            raise SchemaMismatch(relation.name, [f"it is a {present.lower()}"])
+        if present and is_table:
             self._file.execute(f"CREATE OR REPLACE TEMP TABLE wanted ({_ddl(relation)})")
             wanted = self._described("wanted")
             if differences := _differences(self._described(self._name(relation)), wanted):
                 raise SchemaMismatch(relation.name, differences)
+        return bool(present)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Where DuckDB doesn't know a name, the first relation that isn't as declared is why."""
+        import duckdb
+
+        try:
+            yield
+        except WarehouseError as error:
+            if isinstance(error.__cause__, (duckdb.CatalogException, duckdb.BinderException)):
+                for relation in RELATIONS.values():
+                    if not self._is_there(relation):
+                        raise NotDeployed(relation.name, sql=error.sql) from error
+            raise
 
     def _deploy_view(self, relation: Relation, statement: Statement) -> Iterator[str]:
         before = self._view_sql(relation)
@@ -290,7 +315,7 @@ class DuckDBWarehouse:
             f'ORDER BY "{column}" LIMIT 1)'
             for relation, column in tables
         )
-        rows = self._file.arrow(firsts, name=tables[0][0].name).to_pylist()
+        rows = self._file.arrow(firsts).to_pylist()
         return {row["relation"]: row["first_day"] for row in rows if row["first_day"]}
 
     def _remember(self, relation: Relation, entries: Mapping[Partition, Written]) -> None:
@@ -344,6 +369,10 @@ class DuckDBWarehouse:
     def _name(self, relation: Relation) -> str:
         place = self.names.of(relation)
         return f'"{place.dataset}"."{place.table}"'
+
+
+def _is_table(relation: Relation) -> bool:
+    return relation.kind is Kind.TABLE or relation in {*LOADED, EXPERIMENTS}
 
 
 def _loaded_behind(relation: Relation) -> str:
