@@ -116,9 +116,11 @@ class DuckDBWarehouse:
         """Replace the partitions one after the other."""
         return map(self._write, writes)
 
-    def at_once(self) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
         """One transaction for all writes; what reads waits until it ends."""
-        return self._file.transaction()
+        with self._explained(), self._file.transaction():
+            yield
 
     def cost(self, write: Write) -> int | None:
         """Nothing is known before a statement runs."""
@@ -265,7 +267,9 @@ class DuckDBWarehouse:
         try:
             yield
         except WarehouseError as error:
-            if isinstance(error.__cause__, (duckdb.CatalogException, duckdb.BinderException)):
+            is_name = isinstance(error.__cause__, (duckdb.CatalogException, duckdb.BinderException))
+            # Within a transaction that failed DuckDB answers nothing: who began it looks.
+            if is_name and not self._file.is_in_transaction:
                 for relation in RELATIONS.values():
                     if not self._is_there(relation):
                         raise NotDeployed(relation.name, sql=error.sql) from error

@@ -36,7 +36,7 @@ class DuckDBFile:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._is_in_transaction = False
+        self.is_in_transaction = False
         # One for all of this process: DuckDB fails a transaction that meets another's changes.
         self._guard = _guards.setdefault(str(self.path.resolve()), threading.RLock())
 
@@ -109,19 +109,19 @@ class DuckDBFile:
         One within another is a part of it.
         """
         with self._guard:
-            if self._is_in_transaction and not undo:
+            if self.is_in_transaction and not undo:
                 yield
                 return
             self.execute("BEGIN")
-            self._is_in_transaction = True
+            self.is_in_transaction = True
             try:
                 yield
             except BaseException:
-                self._is_in_transaction = False
+                self.is_in_transaction = False
                 if self._connection is not None:
                     self.execute("ROLLBACK")
                 raise
-            self._is_in_transaction = False
+            self.is_in_transaction = False
             self.execute("ROLLBACK" if undo else "COMMIT")
 
     @contextlib.contextmanager
