@@ -97,11 +97,9 @@ def remember(names: Names, places: Iterable[TableName]) -> Statement:
     remembered = with_steps(fresh, {"there": _there(places)})
     columns = PARTITIONS.column_names
     updates = ", ".join(f"`{name}` = fresh.`{name}`" for name in columns[2:])
-    inserted = ", ".join(f"`{name}`" for name in columns)
     tree = exp.merge(
         f"WHEN MATCHED THEN UPDATE SET {updates}",
-        f"WHEN NOT MATCHED THEN INSERT ({inserted}) VALUES "
-        f"({', '.join(f'fresh.`{name}`' for name in columns)})",
+        _insert_fresh(columns),
         "WHEN NOT MATCHED BY SOURCE AND memo.relation IN UNNEST(@expiring) "
         "AND memo.`partition` < @oldest THEN DELETE",
         into=exp.alias_(table(PARTITIONS, names), "memo", table=True),
@@ -157,11 +155,9 @@ def lease_holder(names: Names) -> Statement:
 def replace_rows(relation: Relation, names: Names, *, key: str) -> Statement:
     """Put ``@fresh`` rows in the place of those that have one of their keys, in one statement."""
     columns = ", ".join(f"`{column.name}` {column.type}" for column in relation.columns)
-    names_ = ", ".join(f"`{name}`" for name in relation.column_names)
     tree = exp.merge(
         f"WHEN NOT MATCHED BY SOURCE AND present.{key} IN UNNEST(@keys) THEN DELETE",
-        f"WHEN NOT MATCHED THEN INSERT ({names_}) VALUES "
-        f"({', '.join(f'fresh.`{name}`' for name in relation.column_names)})",
+        _insert_fresh(relation.column_names),
         into=exp.alias_(table(relation, names), "present", table=True),
         using=select(*(f"fresh.`{name}`" for name in relation.column_names))
         .from_(unnested("@fresh", "fresh"))
@@ -174,6 +170,13 @@ def replace_rows(relation: Relation, names: Names, *, key: str) -> Statement:
         Parameter("keys", "ARRAY<STRING>"),
     )
     return Statement(relation.name, tree, parameters)
+
+
+def _insert_fresh(columns: Iterable[str]) -> str:
+    """The clause of a MERGE that adds the rows of ``fresh`` that nothing there matches."""
+    names = ", ".join(f"`{name}`" for name in columns)
+    values = ", ".join(f"fresh.`{name}`" for name in columns)
+    return f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"  # noqa: S608 - the catalogue's
 
 
 def _there(places: Iterable[TableName]) -> exp.Query:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from expmon.catalog.model import Names, Relation, Tiers
 
-_HOUR = "TIMESTAMP_TRUNC(window_start, HOUR)"
-
 
 def steps(
     tiers: Tiers,
@@ -43,9 +41,10 @@ def steps(
         return where(query, *within, *conditions)
 
     not_final = "NOT DATE(window_start) IN (SELECT day FROM final_days)"
-    not_written = f"NOT {_HOUR} IN (SELECT hour FROM written_hours)"
+    not_written = "NOT TIMESTAMP_TRUNC(window_start, HOUR) IN (SELECT hour FROM written_hours)"
     days = select("DATE(window_start) AS day").from_(table(tiers.daily, names)).distinct()
-    hours = select(f"{_HOUR} AS hour").from_(table(tiers.hourly, names)).distinct()
+    hours = select("TIMESTAMP_TRUNC(window_start, HOUR) AS hour").distinct()
+    hours = hours.from_(table(tiers.hourly, names))
     return {
         "final_days": noted(
             where(days, *whole_days), "a day that has a row here is taken from nowhere else"
