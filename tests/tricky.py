@@ -26,6 +26,11 @@ NAMES = [
     *("exp", "EXP", "exp ", " ", "", "null", "NULL", "undefined"),
     *("' OR '1'='1", '"', "`", "\\", "a'; DROP TABLE x; --", "@slug", "$slug", "%", "_", "{}"),
     *("a\nb", "a\tb", "a\0b", "ü", "u\u0308", "ünï", "日本", "😀", "￿", "ß", "SS", "İ", "i"),
+    *("../x", "/etc/passwd", "C:\\x", "-rf", "--branch", "=1+1", "{{ jinja }}", "%(message)s"),
+    *("$(id)", "`id`", "[red]x[/red]", "a,b", "\\n", "\\u0041", "1", "01", "NaN", "None", "true"),
+    *("a\rb", "\r\n", "\x01\x1f\x7f", "\x1b[2J\x1b[31mx\x1b[0m", "\x9b31m", "a\x85b", "a\u2028b"),
+    *("\u202egnp.exe", "\u2066x", "שלום", "\u200bexp", "\ufeffexp", "exp\u3000", "\U000e0041"),
+    *("\u212b", "Å", "ﬁ", "fi", "👩\u200d👩\u200d👧", "👩👩👧", "x" * 1000, "x" * 999, "日" * 1000),
 ]
 """Of experiments and branches; no two are equal, in whatever order."""
 
