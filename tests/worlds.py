@@ -7,6 +7,7 @@ has of each source and day replace that day's partition of the source on BigQuer
 
 from __future__ import annotations
 
+import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 import expmon
 import pings as client
+import reference
 from expmon.catalog import sources
 from expmon.catalog.model import Names, Statement
 from expmon.catalog.sources import EXPERIMENTS
@@ -61,6 +63,24 @@ class World(Protocol):
 def describe(world: World, *experiments: Mapping[str, Any]) -> None:
     """Let the experiments be known to the metadata."""
     world.monitor.warehouse.load(EXPERIMENTS, experiments, key="normandy_slug")
+
+
+def assert_exported(
+    world: World, played: reference.Played, as_of: datetime, starts: Mapping[str, date]
+) -> None:
+    """Every file is there, byte for byte as plain Python writes it."""
+    found = world.files()
+    index = json.loads(found.pop("index.json"))
+    tables, expected = reference.derived(played), {}
+    for slug, start in starts.items():
+        files = reference.export_tables(tables, slug=slug, start=start, as_of=as_of)
+        for name, records in files.items():
+            text = json.dumps(records, ensure_ascii=False, separators=(",", ":"))
+            expected[name] = text.encode()
+    assert found == expected
+    assert {name: entry["rows"] for name, entry in index["files"].items()} == {
+        name: len(json.loads(data)) for name, data in expected.items()
+    }
 
 
 @dataclass

@@ -129,6 +129,8 @@ def fetching(view, options):
     given = {"start": MIDNIGHT, "end": MIDNIGHT + 5 * HOUR + TICK}
     filters = {name: given[name] for name in options if name in given}
     asked = [("exp", "null"), ("exp", ""), ("exp", "a'; DROP TABLE x; --"), ("ü", "\\'")]
+    if view.name.endswith(".experiment_enrollment_overall") and options == ["branch"]:
+        asked += [("exp", name) for name in NAMES]
     if "branch" not in options:
         asked = [("exp", None), ("ü", None), ("", None), ("' OR '1'='1", None)]
     return [

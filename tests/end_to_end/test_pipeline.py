@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from datetime import date, timedelta
 
@@ -12,7 +11,7 @@ import playing
 import reference
 from pings import event, event_ping, main_ping
 from playing import DAY, HOUR, at
-from worlds import describe
+from worlds import assert_exported, describe
 
 START = date(2021, 1, 25)
 NOW = at("2021-01-27T05:02")
@@ -41,22 +40,6 @@ def hours_of(start, count):
     return {at(start) + n * HOUR for n in range(count)}
 
 
-def assert_exported(world, played, as_of, slugs=SLUGS):
-    """Every file is there, byte for byte as plain Python writes it."""
-    found = world.files()
-    index = json.loads(found.pop("index.json"))
-    expected = {}
-    for slug, start in slugs.items():
-        files = reference.export_files(played, slug=slug, start=start, as_of=as_of)
-        for name, records in files.items():
-            text = json.dumps(records, ensure_ascii=False, separators=(",", ":"))
-            expected[name] = text.encode()
-    assert found == expected
-    assert {name: entry["rows"] for name, entry in index["files"].items()} == {
-        name: len(json.loads(data)) for name, data in expected.items()
-    }
-
-
 def test_from_pings_to_tables_files_and_frames(world):
     monitor, pings = world.monitor, list(traffic())
     describe(world, *({"normandy_slug": s, "start_date": start} for s, start in SLUGS.items()))
@@ -83,7 +66,7 @@ def test_from_pings_to_tables_files_and_frames(world):
     now = played(pings, hours=hours)
     playing.assert_as_expected(monitor, now)
     first = monitor.export_active(NOW)
-    assert_exported(world, now, NOW)
+    assert_exported(world, now, NOW, SLUGS)
     assert set(first.experiments) == SLUGS.keys()
     # Again, nothing changes: no partition is written, no file either.
     before = playing.tables(monitor)
@@ -103,7 +86,7 @@ def test_from_pings_to_tables_files_and_frames(world):
     done = monitor.export_experiment("exp", as_of=NOW)
     assert done.written
     assert done.unchanged
-    assert_exported(world, later, NOW)
+    assert_exported(world, later, NOW, SLUGS)
 
     # A backfill changes what it writes, and the next live run what builds on it.
     before = playing.tables(monitor)
