@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
 import expmon
 import playing
 from expmon.errors import NotDeployed, SchemaMismatch
-from playing import at
+from pings import event, event_ping
+from playing import HOUR, at
 
 AS_OF = at("2021-01-26T03:32")
 CADENCES = ("daily", "hourly", "live")
@@ -20,6 +22,8 @@ ALTER = (
     "{} has other columns than expmon's catalogue: {} is missing; {} is not in the catalogue. "
     "It was left as it is. Move it away or alter it, then deploy again."
 )
+EVENTS_RECENTS = "telemetry_derived.experiment_enrollment_aggregates_recents_v1"
+SEARCH_HOURLY = "telemetry_derived.experiment_search_aggregates_hourly_v1"
 EVENTS, MAIN = "telemetry_live.event_v4", "telemetry_live.main_v4"
 
 
@@ -108,3 +112,51 @@ def test_a_table_of_ours_or_a_view_that_is_missing_is_named_by_whatever_needs_it
                 use()
             assert caught.value.relation == name
             assert monitor.deploy() == [f"create {kind.lower()} {name}"]
+
+
+def test_an_empty_source_counts_as_nothing_and_what_comes_into_it_is_taken_over(
+    deployed_file, tmp_path, pings, wanted
+):
+    """No event ping is there until after the first day has become final."""
+    path = tmp_path / "empty.duckdb"
+    path.write_bytes(deployed_file.read_bytes())
+    events = [ping for ping in pings if ping["type"] == "event"]
+    main = [ping for ping in pings if ping["type"] == "main"]
+    with expmon.connect(f"duckdb://{path}") as monitor:
+        playing.ingest(monitor, tmp_path / "main.json", main)
+        for cadence in ("daily", "live"):
+            monitor.run(cadence, at("2021-01-26T03:00"))
+        found = playing.tables(monitor)
+        of_main = {n for n in wanted if any(word in n for word in ("search", "clicks", "active"))}
+        assert {name for name, rows in found.items() if rows} == of_main - {SEARCH_HOURLY}
+        playing.ingest(monitor, tmp_path / "events.json", events)
+        reasons = {step.reason for step in monitor.plan("daily", AS_OF).steps}
+        assert reasons == {
+            "day 2021-01-25 of telemetry_derived.event_events_v1 has changed since it was counted"
+        }
+        found = played(monitor)
+    for name in wanted:  # the hours of a day that is final before they were written stay out
+        assert name.endswith("hourly_v1") or found[name] == wanted[name], name
+
+
+def test_a_source_that_stops_is_said_to_be_late_while_its_series_are_carried_forward(
+    monitor, tmp_path
+):
+    now = datetime.now(UTC)
+    ping = event_ping((now - 5 * HOUR).isoformat(), event("enroll"))
+    playing.ingest(monitor, tmp_path / "pings.json", [ping])
+    monitor.run("live", now)
+    assert {line.verdict for line in monitor.status(now) if line.cadence == "live"} == {"fresh"}
+    population = "experiment_enrollment_cumulative_population_estimate"
+    values = monitor.fetch_dataframe(population, "exp")["value"].tolist()
+    assert values == [1] * len(values)
+    assert len(values) in {60, 61}
+    # Let it have come four hours ago, and a bit, since some time has passed since.
+    monitor.warehouse._file.execute(
+        "UPDATE telemetry_derived.expmon_partitions_v1 SET modified_at = modified_at "
+        f"- INTERVAL 241 MINUTE WHERE relation = '{EVENTS}'"
+    )
+    late = {line.relation: line.reason for line in monitor.status(now) if line.verdict == "late"}
+    assert late == {
+        EVENTS_RECENTS: f"{EVENTS} got no pings for 4 h 0 min: see what has become of its ingestion"
+    }

@@ -17,6 +17,7 @@ DAILY = "telemetry_derived.experiment_enrollment_aggregates_v1"
 CLIENTS = "telemetry_derived.experiments_daily_active_clients_v1"
 HOURLY = "telemetry_derived.experiment_enrollment_aggregates_hourly_v1"
 RECENTS = "telemetry_derived.experiment_enrollment_aggregates_recents_v1"
+SEARCH_RECENTS = "telemetry_derived.experiment_search_aggregates_recents_v1"
 COUNT = "telemetry_derived.experiment_enrollment_overall_v1"
 ACTIVE = "telemetry_derived.experiment_enrollment_daily_active_population_v1"
 SOURCES = {name for r in RELATIONS.values() if r.cadence for name in r.inputs} - {
@@ -96,6 +97,27 @@ def test_live_tables_are_late_after_three_runs_and_broken_after_an_hour(as_of, v
         assert (line.verdict, line.age_text) == (verdict, age)
         reason = f"the last live run is {age} old: expmon run live"
         assert line.reason == ("" if verdict == "fresh" else reason)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "silence"),
+    [
+        ("2021-01-27T04:00", None),
+        ("2021-01-27T04:00:01", "3 h 0 min"),
+        ("2021-01-29T11:00", "2 d 10 h"),
+    ],
+)
+def test_recents_are_late_where_a_live_source_gets_no_pings_any_more(as_of, silence):
+    # It got some of yesterday's last, at one o'clock.
+    got = {date(2021, 1, 26): WROTE + timedelta(hours=1), date(2021, 1, 27): WROTE}
+    tables = {name: {"": as_of} for name in (RECENTS, SEARCH_RECENTS)}
+    for name, source in ((RECENTS, "event_v4"), (SEARCH_RECENTS, "main_v4")):
+        line = reported(as_of, name, tables, modified=got)
+        assert line.verdict == ("late" if silence else "fresh")
+        ingestion = "see what has become of its ingestion"
+        wanted = f"telemetry_live.{source} got no pings for {silence}: {ingestion}"
+        assert line.reason == (wanted if silence else "")
+        assert (line.missing, line.stale) == (0, 0)
 
 
 @pytest.mark.parametrize("name", [DAILY, HOURLY, RECENTS, COUNT])

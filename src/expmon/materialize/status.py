@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from expmon.catalog import DATASETS, RELATIONS, TIERS
-from expmon.catalog.model import Cadence, Series
+from expmon.catalog.model import Cadence, Kind, Series
 from expmon.catalog.population import ACTIVE_CLIENTS
 from expmon.materialize.plan import plan
 from expmon.windows import WINDOW, Partition, days, latest_window
@@ -34,6 +34,8 @@ BROKEN = {
     Cadence.DAILY: timedelta(hours=48),
 }
 """A late table whose last run, or the last that wrote it, is older waits for no run any more."""
+SILENCE = timedelta(hours=3)
+"""A live source that got nothing for so long has stopped; BigQuery may hold back 90 minutes."""
 _DAILY_SERIES = frozenset(d.table.name for d in DATASETS.values() if d.series is Series.DAILY)
 
 
@@ -52,9 +54,10 @@ class Status:
         rows: of all of its partitions.
         missing: how many partitions there should be and are not.
         stale: how many were written before what they are computed from changed.
-        verdict: ``fresh``; ``late``: something is missing for longer than a run takes; ``stale``:
-            all is there, and the next run of the schedule will write some of it anew; ``broken``:
-            nothing was ever written, or the last run is so long ago that none seems to come.
+        verdict: ``fresh``; ``late``: something is missing for longer than a run takes, or a live
+            source gets no pings any more; ``stale``: all is there, and the next run of the schedule
+            will write some of it anew; ``broken``: nothing was ever written, or the last run is so
+            long ago that none seems to come.
         reason: why it is not fresh, and the command that helps; empty if it is.
     """
 
@@ -82,6 +85,7 @@ class _Judgement:
     reason: str = ""
     missing: int = 0
     stale: int = 0
+    remedy: str = ""
 
 
 def status(as_of: datetime, *, state: State, settings: Settings) -> list[Status]:
@@ -91,7 +95,8 @@ def status(as_of: datetime, *, state: State, settings: Settings) -> list[Status]
         for step in plan(cadence, as_of, state=state, settings=settings).steps:
             due.setdefault(step.relation.name, []).append(step)
     lags = {Cadence.DAILY: settings.schedule.day_lag, Cadence.HOURLY: settings.schedule.hour_lag}
-    live = [entry.as_of for t in TIERS for entry in state.partitions(t.recents).values()]
+    recents = [tiers.recents for tiers in TIERS]
+    live = [entry.as_of for table in recents for entry in state.partitions(table).values()]
     found = []
     for relation in RELATIONS.values():
         if relation.cadence is None:
@@ -99,11 +104,14 @@ def status(as_of: datetime, *, state: State, settings: Settings) -> list[Status]
         partitions = state.partitions(relation)
         # A live run looks at every live table, and writes those that have something new.
         is_live = relation.cadence is Cadence.LIVE
+        command = f"expmon run {relation.cadence.value}"
         looks = live if is_live else [entry.as_of for entry in partitions.values()]
         looked = max(looks, default=None)
         age = None if looked is None else max(as_of - looked, timedelta(0))
         if is_live:
             judged = _judged_live(partitions, age)
+            if relation in recents and judged.verdict == "fresh":
+                judged = _judged_sources(relation, as_of, state)
         else:
             ready = as_of - lags[relation.cadence]
             steps = due.get(relation.name, [])
@@ -120,7 +128,7 @@ def status(as_of: datetime, *, state: State, settings: Settings) -> list[Status]
                 missing=judged.missing,
                 stale=judged.stale,
                 verdict=judged.verdict,
-                reason=judged.reason and f"{judged.reason}: expmon run {relation.cadence.value}",
+                reason=judged.reason and f"{judged.reason}: {judged.remedy or command}",
             )
         )
     return found
@@ -170,6 +178,17 @@ def _judged_live(partitions: Mapping[Partition, Written], age: timedelta | None)
         return _Judgement(verdict, f"the last live run is {_text(age)} old", len(missing))
     if missing:
         return _Judgement("late", f"day {missing[0]} is missing", len(missing))
+    return _Judgement("fresh")
+
+
+def _judged_sources(relation: Relation, as_of: datetime, state: State) -> _Judgement:
+    """Whether a table's live sources still get pings, as far as it is known when they did."""
+    for name in relation.inputs:
+        last = max(state.sources[name].modified.values(), default=as_of)
+        if as_of - last > SILENCE:
+            source = name if RELATIONS[name].kind is Kind.SOURCE else RELATIONS[name].inputs[0]
+            reason = f"{source} got no pings for {_text(as_of - last)}"
+            return _Judgement("late", reason, remedy="see what has become of its ingestion")
     return _Judgement("fresh")
 
 
