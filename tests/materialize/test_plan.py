@@ -77,6 +77,17 @@ def test_an_hour_is_due_half_an_hour_after_its_end():
     assert due == {"2021012500": "hour 2021-01-25T00 is missing"}
 
 
+@pytest.mark.parametrize(("early", "is_due"), [(0, False), (1, True), (3600, True)])
+def test_an_hour_that_was_written_before_it_was_over_is_written_again(early, is_due):
+    # The engine's clock at the job's start; by the one that gave its as_of, it was 01:30.
+    started = at("2021-01-25T01:00") - timedelta(seconds=early)
+    entry = Written(started, started + timedelta(seconds=1), at("2021-01-25T01:30"), 1)
+    given = state({(HOURLY, "2021012500"): entry}, sources("2021-01-25"))
+    due = planned("hourly", "2021-01-25T01:59", given, HOURLY)
+    reason = "hour 2021-01-25T00 was written before it was over"
+    assert due == ({"2021012500": reason} if is_due else {})
+
+
 def test_the_lags_are_configuration():
     empty = State({}, sources("2021-01-25"))
     quick = Settings(schedule=Schedule(day_lag=timedelta(0), hour_lag=timedelta(0)))

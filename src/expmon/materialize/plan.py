@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from expmon.materialize.schedule import Schedule, Settings
-    from expmon.warehouse.protocol import State, Written
+    from expmon.warehouse.protocol import State
 
 DAILY_TABLES = tuple(r for r in RELATIONS.values() if r.cadence is Cadence.DAILY)
 HOURLY_DAYS = 13
@@ -191,20 +191,26 @@ def _hourly(given: _Given) -> list[Step]:
 
 
 def _hours_of(relation: Relation, daily: Relation, given: _Given) -> Iterator[Step]:
-    """The hours that are missing, of days that are not final."""
+    """The hours that are missing, of days that are not final.
+
+    One that was written before it was over, by the engine's clock, is not done: the ``as_of`` came
+    from a clock that was ahead.
+    """
     first = given.first_source_day(relation)
     if first is None:
         return
-    written: dict[Partition, Written] = dict(given.state.partitions(relation))
+    written = given.state.partitions(relation)
     final = {partition.day for partition in given.state.partitions(daily)}
     oldest = given.as_of.date() - timedelta(days=HOURLY_DAYS)
     # An hour is ready some time after its end.
     ready = given.as_of - given.schedule.hour_lag - HOUR + _TICK
     for hour in hours(day_start(max(first, oldest)), ready):
         partition = Partition.of_hour(hour)
-        if hour.date() not in final and partition not in written:
-            reason = f"{partition} is missing"
-            yield step(relation, partition, given.as_of, names=given.names, reason=reason)
+        entry = written.get(partition)
+        if hour.date() in final or (entry is not None and entry.started_at >= partition.end):
+            continue
+        reason = f"{partition} {'was written before it was over' if entry else 'is missing'}"
+        yield step(relation, partition, given.as_of, names=given.names, reason=reason)
 
 
 def _live(given: _Given) -> list[Step]:
