@@ -119,6 +119,25 @@ def test_a_timestamp_bucket_is_exact_to_the_microsecond(engine, moment, minutes,
 
 
 @pytest.mark.parametrize(
+    ("moment", "day"),
+    [
+        ("2021-01-26T00:00:00", date(2021, 1, 26)),
+        ("2021-01-25T23:59:59.999999", date(2021, 1, 25)),
+        ("2024-02-29T12:00:00", date(2024, 2, 29)),
+        ("1969-12-31T23:59:59.999999", date(1969, 12, 31)),
+        ("1582-10-15T00:00:00", date(1582, 10, 15)),
+        ("0001-01-01T00:00:00", date(1, 1, 1)),
+    ],
+)
+def test_the_day_of_a_time_is_that_in_utc(engine, moment, day):
+    assert answer(engine, "SELECT DATE(@moment)", moment=utc(moment)) == day
+
+
+def test_a_time_that_is_null_has_no_day(engine):
+    assert answer(engine, "SELECT DATE(CAST(NULL AS TIMESTAMP))") is None
+
+
+@pytest.mark.parametrize(
     ("expression", "moment"),
     [
         ("TIMESTAMP(@day)", "2021-01-26"),

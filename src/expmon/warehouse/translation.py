@@ -137,6 +137,13 @@ def _bucket(node: exp.Expr) -> exp.Expr:
     return node
 
 
+def _date(node: exp.Expr) -> exp.Expr:
+    """The day of a time, by its microseconds: a cast looks up the zone, which costs ten times that."""
+    if not isinstance(node, exp.Date) or node.expressions or node.args.get("zone"):
+        return node
+    return exp.cast(_call("make_timestamp", _call("epoch_us", node.this)), "DATE")
+
+
 def _parse_json(node: exp.Expr) -> exp.Expr:
     """SAFE.PARSE_JSON: NULL where the text is no JSON, as a text that DuckDB's functions read.
 
@@ -280,6 +287,7 @@ RULES: tuple[Callable[[exp.Expr], exp.Expr], ...] = (
     _list_function,
     _integers,
     _bucket,
+    _date,
     _json_value,
     _parse_json,
     _regexp_extract,
