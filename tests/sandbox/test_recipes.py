@@ -238,14 +238,16 @@ def test_a_bad_recipe_costs_only_itself_and_says_its_place_and_slug(store):
         {"slug": "second", "branches": 5},
         5,
         {"slug": "x" * 1000, "channel": 1},
+        {"slug": "a\x1b[2J\nb", "channel": 1},
         {"slug": "last"},
     ]
     rows, errors = read_recipes(store(content))
     assert [row["normandy_slug"] for row in rows] == ["first", "last"]
     assert [str(error) for error in errors] == [
-        "recipe 1 (second): branches must be an array, not a number",
+        "recipe 1 ('second'): branches must be an array, not a number",
         "recipe 2: a recipe is a JSON object, not a number",
-        f"recipe 3 ({'x' * 80}): channel must be a string, not a number",
+        f"recipe 3 ('{'x' * 80}'): channel must be a string, not a number",
+        r"recipe 4 ('a\x1b[2J\nb'): channel must be a string, not a number",
     ]
     assert {type(error) for error in errors} == {PingError}
 

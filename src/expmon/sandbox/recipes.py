@@ -35,7 +35,7 @@ def read_recipes(path: Path) -> tuple[list[dict[str, Any]], list[PingError]]:
             rows.append(recipe_row(recipe))
         except PingError as error:
             slug = recipe.get("slug") if isinstance(recipe, dict) else None
-            named = f" ({_printable(slug[:80])})" if isinstance(slug, str) else ""
+            named = f" ({slug[:80]!r})" if isinstance(slug, str) else ""
             errors.append(PingError(f"recipe {index}{named}: {error}"))
     return rows, errors
 
@@ -156,11 +156,6 @@ def _date(recipe: Mapping[str, Any], key: str) -> date | None:
         return (moment if moment.tzinfo is None else moment.astimezone(UTC)).date()
     except (ValueError, OverflowError):
         raise PingError(f"{key} {value[:60]!r} is not a date like 2021-01-26") from None
-
-
-def _printable(text: str) -> str:
-    """The text as it can be printed anywhere: half of a surrogate pair is escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _refuse_constant(name: str) -> NoReturn:
