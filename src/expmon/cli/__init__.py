@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
 from pathlib import Path
 
 import click
@@ -10,7 +12,7 @@ import click
 from expmon import __version__
 from expmon.cli import config as configuration
 from expmon.cli import data, demo, doctor, drift, runs, statements
-from expmon.cli.common import Group, Options
+from expmon.cli.common import Group, Options, in_one_line
 
 __all__ = ["main"]
 
@@ -61,6 +63,8 @@ def main(
     environment, like EXPMON_WAREHOUSE and EXPMON_STORE, else from expmon.toml: `expmon config`
     shows them. Start with: expmon demo
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that it can't encode ends no command
+        sys.stdout.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler()
     handler.setFormatter(_formatter(log_format))
     logging.basicConfig(handlers=[handler])
@@ -70,12 +74,19 @@ def main(
 
 def _formatter(log_format: str) -> logging.Formatter:
     if log_format == "text":
-        return logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+        return _OneLine("%(asctime)s %(levelname)s %(message)s")
     from pythonjsonlogger.json import JsonFormatter
 
     renamed = {"levelname": "level", "name": "logger"}
     fields = "%(levelname)s %(name)s %(message)s"
     return JsonFormatter(fields, rename_fields=renamed, timestamp="time")
+
+
+class _OneLine(logging.Formatter):
+    """Log lines that no text in them can end, so that none is forged."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - as it is called
+        return in_one_line(super().formatMessage(record))
 
 
 def _settings(pairs: tuple[str, ...]) -> dict[str, object]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -69,7 +70,7 @@ class Group(click.Group):
             return super().invoke(ctx)
         except ExpmonError as error:
             refused = isinstance(error, (InvalidInput, ConfigError))
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {printable(str(error))}", err=True)
             ctx.exit(REFUSED if refused else FAILED)
 
 
@@ -174,17 +175,42 @@ def table_text(
 
 
 def print_frame(frame: pd.DataFrame, form: str) -> None:
-    """A DataFrame as a table, CSV or JSON lines; times in ISO 8601, UTC."""
+    """A DataFrame as a table, CSV or JSON lines; times in ISO 8601, UTC.
+
+    Texts are as they are in CSV and JSON, in UTF-8 whatever the encoding is, but on a terminal.
+    """
     days = frame.select_dtypes("datetime").columns
     frame = frame.assign(**{name: frame[name].dt.strftime("%Y-%m-%d") for name in days})
-    if form == "csv":
-        click.echo(frame.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ"), nl=False)
-    elif form == "json":
-        lines = frame.to_json(orient="records", lines=True, date_format="iso", date_unit="s")
-        click.echo(lines if len(frame) else "", nl=False)
-    else:
+    if form == "table":
         rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
         print_table(list(frame.columns), rows)
+        return
+    if form == "csv":
+        text = frame.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ", quoting=_quoting(frame))
+    elif len(frame):
+        text = frame.to_json(orient="records", lines=True, date_format="iso", date_unit="s")
+    else:
+        text = ""
+    click.echo(printable(text) if sys.stdout.isatty() else text.encode(), nl=False)
+
+
+def _quoting(frame: pd.DataFrame) -> Literal[0, 2]:
+    """Those cells that must be quoted, or all texts: some Pythons forget carriage returns."""
+    texts = [column for _, column in frame.items() if column.dtype == "str"]
+    has_returns = any(column.str.contains("\r", regex=False).any() for column in texts)
+    return csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL
+
+
+def printable(text: str) -> str:
+    """The text with everything that a terminal obeys or doesn't show escaped; its lines stay."""
+    return "\n".join(map(in_one_line, text.split("\n")))
+
+
+def in_one_line(text: str) -> str:
+    """The text with everything that a terminal obeys or doesn't show escaped, line feeds too."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def counted(number: int, thing: str) -> str:
@@ -195,4 +221,6 @@ def counted(number: int, thing: str) -> str:
 def _shown(cell: object) -> str:
     if isinstance(cell, datetime):
         return f"{cell:%Y-%m-%d %H:%M}"
-    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        return f"{cell:,}"
+    return in_one_line(str(cell))

@@ -15,6 +15,7 @@ from expmon.cli.common import (
     as_of,
     counted,
     frame_format,
+    in_one_line,
     print_frame,
 )
 from expmon.errors import ExportSuperseded
@@ -71,7 +72,7 @@ def ingest(
             click.echo(f"of {first}" if first == last else f"of {first} to {last}")
     skipped = [one for result in results for one in result.skipped]
     for one in skipped[:_SHOWN]:
-        click.echo(f"skipped: {one}", err=True)
+        click.echo(f"skipped: {in_one_line(str(one))}", err=True)
     if len(skipped) > _SHOWN:
         click.echo(f"… and {len(skipped) - _SHOWN:,} more", err=True)
     if skipped:
