@@ -13,6 +13,7 @@ import pytest
 
 import pings
 import playing
+import tricky
 from expmon import Monitor, connect
 from expmon.errors import (
     InvalidInput,
@@ -63,6 +64,7 @@ SLUGS = {
     "digits of another script": "a٣",
     "no text": 5,
     "nothing": None,
+    **{ascii(name)[:40]: name for name in tricky.NAMES if name not in tricky.SLUGS},
 }
 
 

@@ -33,6 +33,11 @@ NAMES = [
     *("\u212b", "Å", "ﬁ", "fi", "👩\u200d👩\u200d👧", "👩👩👧", "x" * 1000, "x" * 999, "日" * 1000),
 ]
 """Of experiments and branches; no two are equal, in whatever order."""
+SLUGS = {
+    *("exp", "EXP", "null", "NULL", "undefined", "NaN", "None", "true"),
+    *("SS", "i", "1", "01", "fi"),
+}
+"""Those of the names that may be part of a file's name."""
 
 METHODS = [
     *("enroll", "enrollment", "unenroll", "unenrollment", "graduate", "update", "enrollFailed"),

@@ -13,7 +13,7 @@ import reference
 from expmon.errors import WarehouseError
 from pings import event, event_ping, main_ping
 from playing import HOUR, at
-from tricky import NAMES
+from tricky import NAMES, SLUGS
 from worlds import Cloud, assert_exported, describe
 
 OVERALL = "experiment_enrollment_overall"
@@ -21,11 +21,6 @@ DAY = date(2021, 1, 26)
 NOW = at("2021-01-27T03:04")
 TIMES = ("2021-01-26T23:57:00Z", "2021-01-27T00:02:00Z", "2021-01-27T03:01:00Z")
 """The last window of a day that becomes final, an hour that is written, and recents."""
-SLUGS = {
-    *("exp", "EXP", "null", "NULL", "undefined", "NaN", "None", "true"),
-    *("SS", "i", "1", "01", "fi"),
-}
-"""Those of the names that may be part of a file's name."""
 
 
 def traffic():
