@@ -158,6 +158,7 @@ def test_partitions_and_the_lease_come_out_with_their_columns():
     assert googlesql.analyze(kept["lease_holder"]) == [
         ("run_id", "STRING"),
         ("expires_at", "TIMESTAMP"),
+        ("is_held", "BOOL"),
     ]
 
 

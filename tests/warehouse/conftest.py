@@ -8,9 +8,10 @@ tests share projects, emptied before each test, and those with many tables are o
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -318,3 +319,24 @@ def new_place():
 def relations_of_hours():
     """What an hourly run reads and writes."""
     return (*LIVE_SOURCES, *OF_HOURS)
+
+
+@pytest.fixture
+def skew_clock(monkeypatch):
+    """Lets this machine's clock be so many hours ahead, as far as the engine looks at it."""
+    clock = time.time
+
+    def skew(hours):
+        off = timedelta(hours=hours)
+
+        class Skewed(datetime):
+            @classmethod
+            def now(cls, tz=None):
+                return datetime.now(tz) + off
+
+        monkeypatch.setattr(time, "time", lambda: clock() + off.total_seconds())
+        for module in ("bigquery", "bigquery_doctor"):
+            name = f"expmon.warehouse.{module}.datetime"
+            monkeypatch.setattr(name, Skewed, raising=False)
+
+    return skew

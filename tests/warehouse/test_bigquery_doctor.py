@@ -631,6 +631,22 @@ def test_who_has_the_lease_is_said(found, whole, change, verdict, said):
         whole.sql(f"UPDATE {lease} SET run_id = NULL, expires_at = NULL WHERE TRUE")
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_whether_a_lease_has_ended_is_for_the_servers_clock_to_say(
+    found, whole, skew_clock, hours, minutes
+):
+    skew_clock(hours)
+    lease = "{derived}.expmon_lease_v1"
+    ends = f"TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL {minutes} MINUTE)"
+    whole.sql(f"UPDATE {lease} SET run_id = 'abc', expires_at = {ends} WHERE TRUE")
+    try:
+        (finding,) = found("lease")
+    finally:
+        whole.sql(f"UPDATE {lease} SET run_id = NULL, expires_at = NULL WHERE TRUE")
+    assert finding.detail.startswith("the run abc has it" if minutes > 0 else "no run has it")
+
+
 def test_a_lease_that_has_lost_its_row_is_for_deploy_to_mend(found, whole):
     whole.sql("DELETE FROM {derived}.expmon_lease_v1 WHERE TRUE")
     try:

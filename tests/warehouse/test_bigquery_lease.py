@@ -129,6 +129,18 @@ def test_a_lease_counts_until_its_very_end(place, minutes):
             assert holder(place)[0] != "somebody-else"
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_the_clock_of_this_machine_has_no_say_in_who_has_the_lease(place, skew_clock, hours):
+    skew_clock(hours)
+    steal(place, minutes=10)
+    warehouse = place.warehouse()
+    with pytest.raises(WarehouseLocked, match="somebody-else"), warehouse.lease(NO_WAIT):
+        pass
+    steal(place, minutes=-1)
+    with warehouse.lease(NO_WAIT):
+        assert holder(place)[0] != "somebody-else"
+
+
 def test_of_many_that_want_the_lease_at_once_one_gets_it(place):
     barrier, done = threading.Barrier(4), threading.Barrier(4)
     warehouses = [place.warehouse() for _ in range(4)]

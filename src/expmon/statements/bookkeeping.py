@@ -148,8 +148,9 @@ def give_lease_back(names: Names) -> Statement:
 
 
 def lease_holder(names: Names) -> Statement:
-    """Who has the lease, and until when by the engine's clock."""
-    return Statement("lease_holder", select("run_id", "expires_at").from_(table(LEASE, names)))
+    """Who has the lease, until when, and whether that is to come, by the engine's clock."""
+    columns = ("run_id", "expires_at", "expires_at > CURRENT_TIMESTAMP() AS is_held")
+    return Statement("lease_holder", select(*columns).from_(table(LEASE, names)))
 
 
 def replace_rows(relation: Relation, names: Names, *, key: str) -> Statement:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from expmon.catalog import FETCHABLE, RELATIONS
@@ -307,11 +307,11 @@ class Examination:
         if not rows:
             yield Finding("lease", "missing", f"the one row of {LEASE.name} is lost", DEPLOY)
             return
-        holder, until = rows[0]["run_id"], rows[0]["expires_at"]
-        if holder is None or until is None or until <= datetime.now(UTC):
+        if rows[0]["run_id"] is None or not rows[0]["is_held"]:
             yield Finding("lease", "ok", "no run has it")
             return
-        ends = f"{until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        holder, until = rows[0]["run_id"], rows[0]["expires_at"].astimezone(UTC)
+        ends = f"{until:%Y-%m-%d %H:%M:%S} UTC"
         yield Finding("lease", "ok", f"the run {holder} has it, until {ends} at the latest")
 
     def _datasets(self) -> dict[str, bool]:
