@@ -27,10 +27,10 @@ import stored
 import worlds
 from emulators import launch
 from expmon.catalog import RELATIONS
+from expmon.catalog.bookkeeping import SCHEMA_VERSION
 from expmon.catalog.model import Kind
 from expmon.catalog.sources import EXPERIMENTS
 
-VERSION = 1
 DECLARED = (
     "clustering",
     "description",
@@ -47,13 +47,15 @@ DECLARED = (
 
 def main() -> None:
     """Store the pings, if there are none yet, and then both databases."""
-    directory = stored.DIRECTORY / str(VERSION)
-    directory.mkdir(parents=True)
+    directory = stored.DIRECTORY / str(SCHEMA_VERSION)
+    if directory.exists():
+        sys.exit(f"{directory} is there already, and stays as it is")
     if not stored.PINGS.exists():
         lines = "".join(f"{json.dumps(ping)}\n" for ping in stored.simulated())
         stored.PINGS.write_bytes(gzip.compress(lines.encode(), mtime=0))
-    (directory / stored.FILE).write_bytes(gzip.compress(embedded(), mtime=0))
-    text = json.dumps(resources(), indent=1, sort_keys=True)
+    file, text = embedded(), json.dumps(resources(), indent=1, sort_keys=True)
+    directory.mkdir()
+    (directory / stored.FILE).write_bytes(gzip.compress(file, mtime=0))
     (directory / stored.RESOURCES).write_text(f"{text}\n", encoding="utf-8")
     for path in sorted(directory.iterdir()):
         print(f"{path.stat().st_size:>9,} bytes  {path}")

@@ -29,6 +29,7 @@ from expmon.errors import (
     UnsupportedSQL,
     WarehouseError,
     WarehouseLocked,
+    WrongSchemaVersion,
 )
 
 EARLIER = datetime(2021, 1, 26, tzinfo=UTC)
@@ -114,6 +115,7 @@ VIOLATION = PartitionViolation("telemetry_derived.x_v1", "20210126", 3, sql="SEL
 UNSUPPORTED = UnsupportedSQL("experiment_x", "duckdb", "no TIMESTAMP_BUCKET")
 NOBODY = UnknownExperiment("my-experiment")
 MISSING = SourceMissing("telemetry_derived.x_v1", date(2021, 1, 26), ["a.b", "c.d"])
+NEWER, OLDER = WrongSchemaVersion(3, 2), WrongSchemaVersion(1, 2)
 CONFLICT = StoreConflict("index.json", "gs://bucket/monitoring")
 SUPERSEDED = ExportSuperseded(EARLIER, LATER)
 
@@ -160,6 +162,7 @@ SUPERSEDED = ExportSuperseded(EARLIER, LATER)
                 "sql": None,
             },
         ),
+        (NEWER, {"found": 3, "known": 2, "sql": None}),
         (NOBODY, {"slug": "my-experiment"}),
         (CONFLICT, {"name": "index.json"}),
         (UNSUPPORTED, {"name": "experiment_x"}),
@@ -191,6 +194,8 @@ def test_an_error_carries_its_facts(error, facts):
                 "Move it away or alter it, then deploy again.",
             ],
         ),
+        (NEWER, ["schema version 3", "works with 2", "pip install --upgrade expmon", "Nothing"]),
+        (OLDER, ["schema version 1", "works with 2", "`expmon deploy`", "Nothing was written"]),
         (VIOLATION, ["3 rows for telemetry_derived.x_v1$20210126", "nothing was written", "bug"]),
         (
             MISSING,
@@ -236,6 +241,7 @@ def test_a_superseded_export_has_no_error_number():
         errors.UnknownDataset("x", ["y"]),
         errors.NotDeployed("a.b", sql="SELECT 1"),
         errors.SchemaMismatch("a.b", ["c is missing"]),
+        errors.WrongSchemaVersion(3, 2),
         errors.PartitionViolation("a.b", "20210101", 3, sql="SELECT 1"),
         errors.UnsupportedSQL("a", "duckdb", "no"),
         errors.ExportSuperseded(datetime(2021, 1, 1, tzinfo=UTC), datetime(2021, 1, 2, tzinfo=UTC)),

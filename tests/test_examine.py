@@ -20,6 +20,7 @@ from expmon.errors import (
     StoreError,
     WarehouseError,
     WarehouseLocked,
+    WrongSchemaVersion,
 )
 from expmon.export.local import LocalStore
 from expmon.export.store import MemoryStore
@@ -116,6 +117,8 @@ def test_warnings_and_what_is_unknown_keep_nothing_from_being_checked():
             WarehouseLocked("busy"),
             "Close what else has the warehouse open, and look again: expmon doctor",
         ),
+        (WrongSchemaVersion(3, 2), "pip install --upgrade expmon"),
+        (WrongSchemaVersion(1, 2), "expmon deploy"),
         (StoreError("full"), ""),
     ],
 )

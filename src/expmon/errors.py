@@ -12,6 +12,7 @@ ExpmonError
 │   ├── NotDeployed           (LookupError)     a table or view is not there: deploy
 │   ├── PermissionMissing     (PermissionError)  the credentials may not do that
 │   ├── SchemaMismatch                          a table's columns differ from the catalogue
+│   ├── WrongSchemaVersion                      the tables are newer or older than expmon
 │   ├── PartitionViolation                      a step produced rows of another partition
 │   ├── SourceMissing         (LookupError)     a day can't be counted: its sources lack it
 │   └── WarehouseLocked       (TimeoutError)    another run or process has the warehouse
@@ -166,6 +167,26 @@ class SchemaMismatch(WarehouseError):
         super().__init__(
             f"{relation} has other columns than expmon's catalogue: {'; '.join(differences)}. "
             "It was left as it is. Move it away or alter it, then deploy again."
+        )
+
+
+class WrongSchemaVersion(WarehouseError):
+    """The tables have a schema version that this expmon doesn't work with; nothing was written.
+
+    Attributes:
+        found: the tables' version.
+        known: the one that this expmon works with, the newest that it knows.
+    """
+
+    def __init__(self, found: int, known: int) -> None:
+        self.found = found
+        self.known = known
+        todo = "Bring them up to date first: `expmon deploy` or monitor.deploy()"
+        if found > known:
+            todo = "A newer one has deployed them. Upgrade this one: pip install --upgrade expmon"
+        super().__init__(
+            f"the tables have schema version {found}, and this expmon works with {known}. "
+            f"{todo}. Nothing was written."
         )
 
 

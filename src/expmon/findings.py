@@ -6,7 +6,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from expmon.errors import ConfigError, ExpmonError, NotDeployed, SchemaMismatch, WarehouseLocked
+from expmon.errors import (
+    ConfigError,
+    ExpmonError,
+    NotDeployed,
+    SchemaMismatch,
+    WarehouseLocked,
+    WrongSchemaVersion,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +22,7 @@ Verdict = Literal["ok", "missing", "warning", "unknown"]
 
 CREDENTIALS = "Google credentials"
 DEPLOY = "expmon deploy"
+UPGRADE = "pip install --upgrade expmon"
 LOG_IN = "gcloud auth application-default login"
 
 
@@ -60,6 +68,8 @@ def remedy(error: ExpmonError) -> str:
         return f"unset {key}; {LOG_IN}" if os.environ.get(key) else LOG_IN
     if isinstance(error, SchemaMismatch):
         return f"Move {error.relation} away, or alter its columns; then: {DEPLOY}"
+    if isinstance(error, WrongSchemaVersion):
+        return UPGRADE if error.found > error.known else DEPLOY
     if isinstance(error, WarehouseLocked):
         return "Close what else has the warehouse open, and look again: expmon doctor"
     return ""

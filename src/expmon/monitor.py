@@ -50,6 +50,8 @@ class Monitor:
     Times are datetimes with a zone; an ``as_of`` is the moment that a run looks at the data from,
     now if not given. One without a zone or in the future is an `InvalidTime` everywhere, a
     warehouse without tables is `NotDeployed`, one that another process has is `WarehouseLocked`.
+    What writes or exports refuses tables of a newer expmon, or ones that `deploy` has to change
+    first, as `WrongSchemaVersion`.
     """
 
     warehouse: Warehouse
@@ -71,7 +73,8 @@ class Monitor:
     def deploy(self, *, dry_run: bool = False) -> list[str]:
         """Create the tables and views that are missing, and bring up to date what differs.
 
-        On BigQuery that also lets the user-facing views read the tables, whoever asks them.
+        Tables that an earlier expmon has made are migrated, one schema version after the other. On
+        BigQuery deploy also lets the user-facing views read the tables, whoever asks them.
 
         Args:
             dry_run: change nothing.
@@ -81,8 +84,9 @@ class Monitor:
 
         Raises:
             SchemaMismatch: a table can't be changed in place; nothing was changed.
+            WrongSchemaVersion: a newer expmon has deployed; nothing was changed.
             PermissionMissing: the credentials may not do it.
-            WarehouseLocked: another process has the warehouse.
+            WarehouseLocked: another process has the warehouse, or a run while tables change.
         """
         return self.warehouse.deploy(dry_run=dry_run)
 

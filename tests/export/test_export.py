@@ -303,6 +303,7 @@ class Counting:
 
     def __init__(self, inner):
         self.inner, self.queries = inner, []
+        self.check_version = inner.check_version
 
     def query(self, statement, parameters):
         self.queries.append(statement.name)

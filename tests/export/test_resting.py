@@ -62,6 +62,8 @@ def test_what_rests_is_neither_read_nor_written_and_the_index_says_since_when(mo
     asked = []
 
     class Recording:
+        check_version = monitor.warehouse.check_version
+
         def query(self, statement, parameters):
             return monitor.warehouse.query(statement, parameters)
 

@@ -18,7 +18,6 @@ from expmon.catalog.model import Kind, Names
 from expmon.catalog.sources import EVENT_V4, EVENTS_LIVE, EXPERIMENTS
 from expmon.errors import PermissionMissing, SchemaMismatch, WarehouseError
 from expmon.statements import render, view
-from expmon.warehouse.bigquery_deploy import Deployment
 from expmon.warehouse.bigquery_schema import wanted
 
 pytestmark = pytest.mark.enable_socket
@@ -67,7 +66,7 @@ def proxy(server):
 def deployed(place, url=None, *, dry_run=False):
     """The changes that a deploy of the catalogue makes, without the row of the lease."""
     warehouse = place.warehouse(url)
-    return Deployment(warehouse._client, warehouse.settings, place.names).run(dry_run=dry_run)
+    return warehouse._deployment.run(dry_run=dry_run, migrate=warehouse._migrate)
 
 
 def documents(place):
@@ -117,7 +116,7 @@ def test_every_relation_is_made_as_the_catalogue_declares_it(whole):
     for relation in made:
         table = table_of(whole, relation)
         assert table.description == relation.description
-        assert table.labels["expmon_schema"] == "1"
+        assert table.labels["expmon_schema"] == "2"
         columns = [(f.name, f.description or "") for f in table.schema]
         assert columns == [(c.name, c.description) for c in relation.columns]
         if relation.kind is Kind.VIEW:
@@ -170,7 +169,7 @@ def test_a_dry_run_lists_what_a_deploy_then_does_and_changes_nothing(own, only, 
 def test_where_the_data_lies_is_as_configured(own, only, proxy):
     only(*PAIR)
     warehouse = own.warehouse(proxy.url, location="EU")
-    Deployment(warehouse._client, warehouse.settings, own.names).run(dry_run=False)
+    warehouse._deployment.run(dry_run=False, migrate=warehouse._migrate)
     made = [json.loads(request.body) for request in proxy.of("POST", "/datasets$")]
     assert [document["location"] for document in made] == ["EU", "EU"]
 
@@ -204,7 +203,7 @@ def test_a_column_that_a_table_lacks_is_added_and_its_rows_stay(own, only):
     only(TABLE)
     make(own, TABLE, fields(value=None))
     own.sql(f"INSERT INTO `{own.names.of(TABLE)}` (branch) VALUES ('a')")
-    (change,) = deployed(own)
+    *_, change = deployed(own)
     assert change.startswith(f"update table {TABLE.name}: ")
     for words in ("describe it anew", "label it", "describe its columns anew", "add value"):
         assert words in change
@@ -274,9 +273,9 @@ def test_how_long_partitions_are_kept_is_brought_up_to_date(own, only, relation,
 def test_other_labels_stay(own, only):
     only(TABLE)
     deployed(own)
-    update(own, TABLE, labels={"owner": "data-org", "expmon_schema": "0"})
-    assert deployed(own) == [f"update table {TABLE.name}: label it"]
-    assert table_of(own, TABLE).labels == {"owner": "data-org", "expmon_schema": "1"}
+    update(own, TABLE, labels={"owner": "data-org", "expmon_schema": None})
+    assert deployed(own)[-1] == f"update table {TABLE.name}: label it"
+    assert table_of(own, TABLE).labels == {"owner": "data-org", "expmon_schema": "2"}
 
 
 def view_in_its_place(place):

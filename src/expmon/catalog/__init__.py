@@ -56,6 +56,7 @@ RELATIONS: dict[str, Relation] = _in_order(
         ACTIVE_CLIENTS,
         bookkeeping.PARTITIONS,
         bookkeeping.LEASE,
+        bookkeeping.SCHEMA,
         *(r for d in DERIVED for r in (d.table, d.view)),
         *LIVE_VIEWS,
     ]

@@ -1,8 +1,11 @@
-"""The tables in which expmon remembers what it has written, and who is writing."""
+"""What expmon remembers: what it has written, who is writing, and which version the tables have."""
 
 from __future__ import annotations
 
 from expmon.catalog.model import Column, Kind, Relation
+
+SCHEMA_VERSION = 2
+"""Of all tables together. `expmon.statements.migrations` leads to it from each earlier one."""
 
 PARTITIONS = Relation(
     "telemetry_derived.expmon_partitions_v1",
@@ -27,4 +30,10 @@ LEASE = Relation(
         Column("run_id", "STRING", "The run that holds the lease"),
         Column("expires_at", "TIMESTAMP", "Until when, by the engine's clock"),
     ),
+)
+SCHEMA = Relation(
+    "telemetry_derived.expmon_schema_v1",
+    Kind.TABLE,
+    "Which schema version the tables have; engines with labels have it there and leave this empty",
+    (Column("version", "INT64", "The one row's: all tables are of it"),),
 )

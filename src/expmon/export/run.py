@@ -79,6 +79,7 @@ class Exporter:
         Raises:
             ExportSuperseded: a newer export has claimed the store.
         """
+        self.warehouse.check_version()
         claim = Claim.take(self.store, self.as_of, uuid.uuid4().hex)
         statement = export_metadata(self.names, is_named=False)
         metadata = self.warehouse.query(statement, {"today": self.as_of.date()})
@@ -104,6 +105,7 @@ class Exporter:
             UnknownExperiment: there is neither metadata nor any row of one; nothing was written.
             ExportSuperseded: a newer export has claimed the store.
         """
+        self.warehouse.check_version()
         statement = export_metadata(self.names, is_named=True)
         metadata = self.warehouse.query(statement, {"slugs": list(slugs)})
         starts = dict(_starts(metadata))

@@ -10,7 +10,7 @@ import time
 import uuid
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from expmon.errors import (
     WarehouseError,
     WarehouseLocked,
 )
-from expmon.statements import bookkeeping
+from expmon.statements import bookkeeping, migrations
 from expmon.warehouse.bigquery_deploy import Deployment
 from expmon.warehouse.bigquery_errors import translated
 from expmon.warehouse.bigquery_jobs import Done, Jobs
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from expmon.catalog.model import Names, Relation, Statement
     from expmon.findings import Finding
+    from expmon.statements.migrations import Change
     from expmon.warehouse.bigquery_settings import BigQuerySettings
 
 log = logging.getLogger(__name__)
@@ -85,11 +86,16 @@ class BigQueryWarehouse:
 
     def deploy(self, *, dry_run: bool = False) -> list[str]:
         """Create or update datasets, tables, views and access; see `Warehouse.deploy`."""
-        deployment = Deployment(self._client, self.settings, self.names)
-        changes = deployment.run(dry_run=dry_run)
+        changes = self._deployment.run(dry_run=dry_run, migrate=self._migrate)
         if not dry_run:
             self._jobs.run(bookkeeping.lease_row(self.names), {})
         return changes
+
+    def check_version(self) -> None:
+        """Refuse tables of another version, by a label; see `Warehouse.check_version`."""
+        version = self._deployment.marked_version()
+        if version is not None:
+            migrations.require(version)
 
     def state(self) -> State:
         """What is remembered, as far as it agrees with what is there; one query."""
@@ -134,7 +140,13 @@ class BigQueryWarehouse:
         with ThreadPoolExecutor(workers, thread_name_prefix="expmon-job") as pool:
             jobs = [pool.submit(self._write, write) for write in writes]
         done = [None if job.exception() else job.result() for job in jobs]
-        self._remember([(w, d) for w, d in zip(writes, done, strict=True) if d is not None])
+        self._remember(
+            [
+                (write.relation, write.partition, entry)
+                for write, entry in zip(writes, done, strict=True)
+                if entry is not None
+            ]
+        )
         for job in jobs:
             yield job.result()
 
@@ -159,6 +171,7 @@ class BigQueryWarehouse:
                 f"{relation.name} is not loaded by expmon on BigQuery: telemetry's own ingestion "
                 "writes it. Load pings into an embedded warehouse (duckdb://...)."
             )
+        self.check_version()
         statement = bookkeeping.replace_rows(relation, self.names, key=key)
         values = {"fresh": rows, "keys": [row[key] for row in rows]}
         self._jobs.run(statement, values)
@@ -166,15 +179,13 @@ class BigQueryWarehouse:
     @contextlib.contextmanager
     def lease(self, wait: timedelta) -> Iterator[None]:
         """Keep other runs out, wherever they run; see `Warehouse.lease`."""
-        run_id = uuid.uuid4().hex
-        with self._leased(run_id, wait, jobs_suffix=run_id):
-            try:
-                yield
-            finally:
-                self.give_back(run_id)
+        self.check_version()
+        with self._held(wait):
+            yield
 
     def shared_lease(self, run_id: str, wait: timedelta) -> AbstractContextManager[None]:
         """Take or join the lease of a run; it stays with the run, until it's given back or ends."""
+        self.check_version()
         # By the run's name, the jobs of a task that comes again would be those of its last try.
         return self._leased(run_id, wait, jobs_suffix=uuid.uuid4().hex)
 
@@ -205,6 +216,29 @@ class BigQueryWarehouse:
         self.__dict__.pop("_jobs", None)
 
     # What the methods above are made of
+
+    def _migrate(self, changes: Sequence[Change]) -> None:
+        """Make the changes while no run writes, and let the memo know what they have written."""
+        self._jobs.run(bookkeeping.lease_row(self.names), {})
+        with self._held(timedelta(0)):
+            for change in changes:
+                relation = change.relation
+                remembered = self.state().partitions(relation) if relation.cadence else {}
+                self._hold_lease()
+                job_id = self._jobs.run(change.statement(self.names), {}).job.job_id
+                self._remember(
+                    [(relation, p, replace(e, job_id=job_id)) for p, e in remembered.items()]
+                )
+
+    @contextlib.contextmanager
+    def _held(self, wait: timedelta) -> Iterator[None]:
+        """The lease, for as long as this lasts."""
+        run_id = uuid.uuid4().hex
+        with self._leased(run_id, wait, jobs_suffix=run_id):
+            try:
+                yield
+            finally:
+                self.give_back(run_id)
 
     @contextlib.contextmanager
     def _leased(self, run_id: str, wait: timedelta, *, jobs_suffix: str) -> Iterator[None]:
@@ -270,15 +304,15 @@ class BigQueryWarehouse:
             else bigquery.WriteDisposition.WRITE_TRUNCATE_DATA,
         }
 
-    def _remember(self, done: Sequence[tuple[Write, Written]]) -> None:
+    def _remember(self, done: Sequence[tuple[Relation, Partition, Written]]) -> None:
         if not done:
             return
-        places = {write.relation.name: self.names.of(write.relation) for write, _ in done}
+        places = {relation.name: self.names.of(relation) for relation, _, _ in done}
         written = [
             {
-                "place": str(places[write.relation.name]),
-                "relation": write.relation.name,
-                "partition": write.partition.id,
+                "place": str(places[relation.name]),
+                "relation": relation.name,
+                "partition": partition.id,
                 "job_id": entry.job_id,
                 "as_of": entry.as_of,
                 "started_at": entry.started_at,
@@ -286,7 +320,7 @@ class BigQueryWarehouse:
                 "rows": entry.rows,
                 "bytes": entry.bytes_read,
             }
-            for write, entry in done
+            for relation, partition, entry in done
         ]
         expiring = {
             relation.name: relation.partitioning.expiration_days
@@ -294,7 +328,7 @@ class BigQueryWarehouse:
             if relation.partitioning and relation.partitioning.expiration_days
         }
         kept = max(expiring.values()) * DAY
-        oldest = floor(min(write.as_of for write, _ in done) - kept, HOUR)
+        oldest = floor(min(entry.as_of for _, _, entry in done) - kept, HOUR)
         values = {
             "written": written,
             "expiring": list(expiring),
@@ -391,11 +425,15 @@ class BigQueryWarehouse:
         transport = BigQueryReadGrpcTransport(channel=channel)
         return bigquery_storage.BigQueryReadClient(transport=transport)
 
+    @property
+    def _deployment(self) -> Deployment:
+        return Deployment(self._client, self.settings, self.names)
+
     @cached_property
     def _jobs(self) -> Jobs:
         location = self.settings.location
         if location is None:
-            location = Deployment(self._client, self.settings, self.names).location()
+            location = self._deployment.location()
         return Jobs(self._client, self.settings, location)
 
 

@@ -6,20 +6,23 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from expmon.catalog import RELATIONS
+from expmon.catalog import RELATIONS, bookkeeping
+from expmon.catalog.bookkeeping import PARTITIONS
 from expmon.catalog.model import Kind
 from expmon.catalog.sources import EVENTS_LIVE, EXPERIMENTS
 from expmon.errors import NotDeployed, SchemaMismatch, WarehouseError
+from expmon.statements import migrations
 from expmon.warehouse.bigquery_errors import OWNER, WRITER, message, translated
-from expmon.warehouse.bigquery_schema import amend, described, wanted
+from expmon.warehouse.bigquery_schema import amend, described, label, versions, wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from google.api_core.retry import Retry
     from google.cloud import bigquery
 
     from expmon.catalog.model import Names, Relation, TableName
+    from expmon.statements.migrations import Change
     from expmon.warehouse.bigquery_settings import BigQuerySettings
 
 _SECONDS = 60
@@ -32,7 +35,7 @@ class _Change:
 
     relation: Relation
     table: bigquery.Table
-    sentences: list[str]
+    sentence: str
     properties: list[str] | None
 
 
@@ -44,24 +47,48 @@ class Deployment:
     settings: BigQuerySettings
     names: Names
 
-    def run(self, *, dry_run: bool) -> list[str]:
-        """Create and update; see `expmon.warehouse.protocol.Warehouse.deploy`.
+    def run(self, *, dry_run: bool, migrate: Callable[[Sequence[Change]], None]) -> list[str]:
+        """Migrate, create and update; see `expmon.warehouse.protocol.Warehouse.deploy`.
+
+        Args:
+            dry_run: change nothing.
+            migrate: makes the changes of one migration.
 
         Raises:
             SchemaMismatch: a table can't be changed in place; nothing was changed.
+            WrongSchemaVersion: the tables are newer than the catalogue; nothing was changed.
             PermissionMissing: the credentials may not do it.
         """
         datasets = [place for place in self._datasets() if self._location_of(place) is None]
-        changes = list(self._changes())
+        present = self._all_present()
+        version = self._version(present)
+        steps = migrations.pending(version)
+        due = {change.relation.name for step in steps for change in step.changes}
+        # What a migration changes is as the catalogue has it only after that.
+        compared = {r: t for r, t in present.items() if t is None or r.name not in due}
+        changes = list(self._changes(compared))
         sentences = [f"create dataset {'.'.join(place)}" for place in datasets]
-        sentences += [sentence for change in changes for sentence in change.sentences]
+        sentences += migrations.sentences(version)
+        sentences += [change.sentence for change in changes]
         if not dry_run:
             for place in datasets:
                 self._create_dataset(*place)
+            if due:
+                for change in changes:
+                    if change.properties is None and change.relation.kind is not Kind.VIEW:
+                        self._apply(change)
+                self._migrate(version, migrate)
+                changes = list(self._changes(self._all_present()))
+                sentences += [change.sentence for change in changes]
             for change in changes:
                 self._apply(change)
             self._describe_views(changes)
-        return sentences + list(self._grant(dry_run=dry_run))
+        return [*dict.fromkeys(sentences), *self._grant(dry_run=dry_run)]
+
+    def marked_version(self) -> int | None:
+        """The schema version by the label of the memo, without a query; None: there is no memo."""
+        memo = self._present(PARTITIONS)
+        return None if memo is None else min(versions([memo]), default=1)
 
     def location(self) -> str | None:
         """Where the aggregates lie; None if that is unknown."""
@@ -72,12 +99,11 @@ class Deployment:
 
     def _relations(self) -> list[Relation]:
         """What deploy makes: all but the sources; the experiments, too, where all is one's own."""
-        return [
-            relation
-            for relation in RELATIONS.values()
-            if relation.kind is not Kind.SOURCE
-            or (relation == EXPERIMENTS and self.names.is_one_project)
-        ]
+        return [relation for relation in RELATIONS.values() if self._makes(relation)]
+
+    def _makes(self, relation: Relation) -> bool:
+        is_own = relation == EXPERIMENTS and self.names.is_one_project
+        return relation.kind is not Kind.SOURCE or is_own
 
     def _datasets(self) -> list[tuple[str, str]]:
         places = [self.names.of(relation) for relation in self._relations()]
@@ -105,14 +131,39 @@ class Deployment:
         with translated(f"{project}.{name}", role="roles/bigquery.user"):
             self.client.create_dataset(dataset, exists_ok=True, retry=self._retry, timeout=_SECONDS)
 
-    def _changes(self) -> Iterator[_Change]:
+    def _version(self, relations: Mapping[Relation, bigquery.Table | None]) -> int:
+        """The schema version of the tables that are there; of none, the catalogue's.
+
+        The memo's label is what counts. Should it be lost, the oldest version of the others does.
+        """
+        there = {r: table for r, table in relations.items() if table and r.kind is Kind.TABLE}
+        if not there:
+            return bookkeeping.SCHEMA_VERSION
+        memo = [table for relation, table in there.items() if relation == PARTITIONS]
+        return min(versions(memo) or versions(there.values()), default=1)
+
+    def _migrate(self, version: int, migrate: Callable[[Sequence[Change]], None]) -> None:
+        """Make each migration, and then mark the memo with the version that it leads to."""
+        self._mark(version)
+        for number, step in enumerate(migrations.pending(version), start=version + 1):
+            own = [change for change in step.changes if self._makes(change.relation)]
+            if there := [change for change in own if self._present(change.relation)]:
+                migrate(there)
+            self._mark(number)
+
+    def _mark(self, version: int) -> None:
+        memo = self._present(PARTITIONS)
+        if memo is not None:
+            label(memo, version)
+            self._apply(_Change(PARTITIONS, memo, "", ["labels"]))
+
+    def _changes(self, relations: Mapping[Relation, bigquery.Table | None]) -> Iterator[_Change]:
         """What is to be done with each table and view; all are looked at before one is changed."""
-        for relation in self._relations():
+        for relation, present in relations.items():
             table = wanted(relation, self.names)
-            present = self._present(relation)
             kind = relation.kind.value if relation.kind is Kind.VIEW else "table"
             if present is None:
-                yield _Change(relation, table, [f"create {kind} {relation.name}"], None)
+                yield _Change(relation, table, f"create {kind} {relation.name}", None)
                 continue
             found = amend(present, table, relation)
             if found.refused:
@@ -121,7 +172,10 @@ class Deployment:
                 sentence = f"update {kind} {relation.name}: {', '.join(found.changes)}"
                 if "view_query" in found.properties:
                     sentence = f"replace view {relation.name}"
-                yield _Change(relation, present, [sentence], found.properties)
+                yield _Change(relation, present, sentence, found.properties)
+
+    def _all_present(self) -> dict[Relation, bigquery.Table | None]:
+        return {relation: self._present(relation) for relation in self._relations()}
 
     def _present(self, relation: Relation) -> bigquery.Table | None:
         from google.api_core.exceptions import NotFound

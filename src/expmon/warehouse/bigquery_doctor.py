@@ -6,7 +6,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from expmon.catalog import FETCHABLE, RELATIONS
-from expmon.catalog.bookkeeping import LEASE, PARTITIONS
+from expmon.catalog.bookkeeping import LEASE, PARTITIONS, SCHEMA_VERSION
 from expmon.catalog.model import Kind
 from expmon.errors import NotDeployed, PermissionMissing
 from expmon.findings import (
@@ -28,7 +28,6 @@ from expmon.warehouse.bigquery_access import (
     said,
     sources,
 )
-from expmon.warehouse.bigquery_deploy import Deployment
 from expmon.warehouse.bigquery_errors import JOB_USER, WRITER, translated
 from expmon.warehouse.bigquery_sources import Sources
 
@@ -186,8 +185,7 @@ class Examination:
             )
 
     def _check_tables(self) -> Iterator[Finding]:
-        access = self.access
-        changes = Deployment(access.client, access.settings, access.names).run(dry_run=True)
+        changes = self.warehouse.deploy(dry_run=True)
         created = [c for c in changes if c.startswith("create ")]
         by_others = [c for c in changes if _BY_OTHERS in c]
         updated = [c for c in changes if c not in created and c not in by_others]
@@ -201,8 +199,10 @@ class Examination:
             what, _, command = sentence.partition(_BY_OTHERS)
             yield Finding("authorized views", "missing", what, f"Someone with {command}")
         if not changes:
-            number = sum(map(access.makes, RELATIONS.values()))
-            yield Finding(TABLES, "ok", f"all {number} are there, as they are declared")
+            number = sum(map(self.access.makes, RELATIONS.values()))
+            declared = f"all {number} are there, as they are declared"
+            version = f"of schema version {SCHEMA_VERSION}"
+            yield Finding(TABLES, "ok", f"{declared}, {version}")
 
     def _check_writing(self) -> Iterator[Finding]:
         tables = [r for r in RELATIONS.values() if r.kind is Kind.TABLE]

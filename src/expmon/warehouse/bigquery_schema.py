@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from expmon.catalog import bookkeeping
 from expmon.catalog.model import Kind
 from expmon.statements import render, view
 from expmon.warehouse.bigquery_types import schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from google.cloud import bigquery
 
     from expmon.catalog.model import Names, Partitioning, Relation
 
 SCHEMA_LABEL = "expmon_schema"
-SCHEMA_VERSION = "1"
 _DAY_MS = 24 * 3600 * 1000
 _ONE_NAME = {
     "BOOLEAN": "BOOL",
@@ -47,7 +49,7 @@ def wanted(relation: Relation, names: Names) -> bigquery.Table:
 
     table = bigquery.Table(str(names.of(relation)))
     table.description = relation.description
-    table.labels = {SCHEMA_LABEL: SCHEMA_VERSION}
+    label(table, bookkeeping.SCHEMA_VERSION)
     if relation.kind is Kind.VIEW:
         table.view_query = render(view(relation, names).tree, name=relation.name)
         return table
@@ -58,6 +60,17 @@ def wanted(relation: Relation, names: Names) -> bigquery.Table:
     if relation.clustering:
         table.clustering_fields = list(relation.clustering)
     return table
+
+
+def versions(tables: Iterable[bigquery.Table]) -> list[int]:
+    """The schema versions that tables are labelled with."""
+    labels = (table.labels.get(SCHEMA_LABEL, "") for table in tables)
+    return [int(label) for label in labels if label.isdecimal()]
+
+
+def label(table: bigquery.Table, version: int) -> None:
+    """Label the object at hand with a schema version; other labels stay."""
+    table.labels = {**table.labels, SCHEMA_LABEL: str(version)}
 
 
 def amend(present: bigquery.Table, table: bigquery.Table, relation: Relation) -> Difference:

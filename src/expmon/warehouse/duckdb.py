@@ -10,8 +10,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expmon.catalog import RELATIONS
-from expmon.catalog.bookkeeping import PARTITIONS
+from expmon.catalog import RELATIONS, bookkeeping
+from expmon.catalog.bookkeeping import PARTITIONS, SCHEMA
 from expmon.catalog.model import Kind, Names, Relation, Statement
 from expmon.catalog.sources import EVENTS_LIVE, EXPERIMENTS
 from expmon.errors import (
@@ -22,7 +22,7 @@ from expmon.errors import (
     WarehouseLocked,
 )
 from expmon.findings import DEPLOY, Check, Finding, counted, examined, listed
-from expmon.statements import view
+from expmon.statements import migrations, view
 from expmon.statements.embedded import clients_ungathered, ordered_rows
 from expmon.warehouse.duckdb_arrays import gathered
 from expmon.warehouse.duckdb_file import DuckDBFile
@@ -64,7 +64,11 @@ class DuckDBWarehouse:
                     return elsewhere.deploy()
         self._file.create()
         with self._file.transaction(undo=dry_run):
-            return [change for r in RELATIONS.values() for change in self._deploy(r)]
+            return list(self._changes())
+
+    def check_version(self) -> None:
+        """Refuse tables of another version; see `Warehouse.check_version`."""
+        migrations.require(self._version())
 
     def state(self) -> State:
         """What is remembered, and which days the tables and sources have."""
@@ -138,6 +142,7 @@ class DuckDBWarehouse:
         import pyarrow.compute as pc
 
         target = self._name(relation)
+        self.check_version()
         with self._explained(), self._file.transaction():
             if key is not None:
                 self._file.execute(
@@ -172,6 +177,7 @@ class DuckDBWarehouse:
                 f"another run writes to {self._file.path}. Try again later, or wait longer."
             )
         try:
+            self.check_version()
             yield
         finally:
             lock.release()
@@ -205,7 +211,9 @@ class DuckDBWarehouse:
         if changes:
             yield Finding("tables and views", "missing", listed(changes), DEPLOY)
         else:
-            yield Finding("tables and views", "ok", f"all {len(RELATIONS)} are there, as declared")
+            version = f"of schema version {bookkeeping.SCHEMA_VERSION}"
+            declared = f"all {len(RELATIONS)} are there, as declared, {version}"
+            yield Finding("tables and views", "ok", declared)
 
     def _check_memo(self) -> Iterator[Finding]:
         number = sum(map(len, self.state().written.values()))
@@ -236,6 +244,42 @@ class DuckDBWarehouse:
             self._remember(relation, {write.partition: entry})
             self._expire(relation, write.as_of)
         return entry
+
+    def _changes(self) -> Iterator[str]:
+        """Make what deploy has to make, and say what: missing tables before those that change."""
+        version = self._version()
+        steps = migrations.pending(version)
+        for relation in RELATIONS.values():
+            if _is_table(relation) and not self._table_type(relation):
+                yield from self._deploy(relation)
+        for change in (change for step in steps for change in step.changes):
+            if self._table_type(change.relation) == "BASE TABLE":
+                self._file.execute(
+                    duckdb_sql(change.statement(self.names)), name=change.relation.name
+                )
+        yield from migrations.sentences(version)
+        for relation in RELATIONS.values():
+            yield from self._deploy(relation)
+        if self._marked() != bookkeeping.SCHEMA_VERSION:
+            self._file.execute(f"DELETE FROM {self._name(SCHEMA)}")
+            self._file.execute(
+                f"INSERT INTO {self._name(SCHEMA)} VALUES ({bookkeeping.SCHEMA_VERSION})"
+            )
+
+    def _version(self) -> int:
+        """The schema version of the tables that are there; of none, the catalogue's."""
+        marked = self._marked()
+        if marked is None:
+            is_empty = not any(map(self._table_type, RELATIONS.values()))
+            return bookkeeping.SCHEMA_VERSION if is_empty else 1
+        return marked
+
+    def _marked(self) -> int | None:
+        """The version that the tables are marked with, if they are."""
+        if not self._table_type(SCHEMA):
+            return None
+        (version,) = self._file.row(f"SELECT MAX(version) FROM {self._name(SCHEMA)}")
+        return None if version is None else int(version)
 
     def _deploy(self, relation: Relation) -> Iterator[str]:
         self._file.execute(f'CREATE SCHEMA IF NOT EXISTS "{self.names.of(relation).dataset}"')
@@ -376,6 +420,7 @@ class DuckDBWarehouse:
 
 
 def _is_table(relation: Relation) -> bool:
+    """Whether it has rows of its own here, as sources that expmon loads have, too."""
     return relation.kind is Kind.TABLE or relation in {*LOADED, EXPERIMENTS}
 
 

@@ -50,6 +50,9 @@ class FakeWarehouse:
         del dry_run
         return []
 
+    def check_version(self) -> None:
+        """All is well."""
+
     def state(self) -> State:
         """What has been written."""
         from expmon.catalog import RELATIONS

@@ -96,11 +96,12 @@ class Warehouse(Protocol):
     """An engine that holds the tables and runs the statements.
 
     Errors are those of `expmon.errors`: `NotDeployed` where a table is missing, `WarehouseLocked`
-    where another process or run has it, `WarehouseError` for anything else.
+    where another process or run has it, `WarehouseError` for anything else. Before they write,
+    `deploy`, `lease` and `load` check the schema version.
     """
 
     def deploy(self, *, dry_run: bool = False) -> list[str]:
-        """Create what is missing and replace what differs.
+        """Migrate tables of earlier versions, create what is missing and replace what differs.
 
         Args:
             dry_run: change nothing.
@@ -110,6 +111,15 @@ class Warehouse(Protocol):
 
         Raises:
             SchemaMismatch: a table has other columns than the catalogue; nothing was changed.
+            WrongSchemaVersion: the tables are newer than the catalogue; nothing was changed.
+        """
+        ...
+
+    def check_version(self) -> None:
+        """Refuse tables that are newer than the catalogue, or have a form that deploy changes.
+
+        Raises:
+            WrongSchemaVersion: so they are.
         """
         ...
 
