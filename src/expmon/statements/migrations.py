@@ -2,8 +2,9 @@
 
 A statement changes a table in place (``ALTER TABLE``, ``UPDATE``, ``DELETE``), or fills a new one
 from an old one (``INSERT``): tables that are missing are made before. BigQuery has no transaction
-over all of a migration, and begins it again where it was interrupted. So each statement must give
-the same where it has run already: ``ADD COLUMN IF NOT EXISTS``, ``UPDATE … WHERE … IS NULL``.
+over all of a migration, and begins it anew where it was interrupted. So its statements must give
+the same where they have run already: ``ADD COLUMN IF NOT EXISTS``, ``UPDATE … WHERE … IS NULL``, a
+``DELETE`` before an ``INSERT``.
 """
 
 from __future__ import annotations
