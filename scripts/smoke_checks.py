@@ -104,7 +104,8 @@ CHECKS: tuple[Check, ...] = (
         "unchanged",
         "The memo holds while a partition's time stays; else every run would rewrite all "
         "(DESIGN.md, 6).",
-        "the time of a partition that nobody writes stays, when its neighbour is written too",
+        "the time of a partition that nobody writes stays, whatever is written beside it, and "
+        "whatever its table is labelled",
         partitions.unchanged,
     ),
     Check(

@@ -218,11 +218,12 @@ def deleted_rows(project: Project) -> Answer:
 
 
 def unchanged(project: Project) -> Answer:
-    """Nobody writes, so that no time moves, and reading is no writing."""
+    """Nobody writes, so that no time moves, and neither reading nor a label is writing."""
     table = project.filled("unchanged", "DAY")
     _settled(project, table, f"{project.first_day:%Y%m%d}")
     before = project.partitions(table)
     project.rows(f"SELECT {COLUMNS} FROM `{table}`")
+    project.label(table, "relabelled")
     other_day = rows((project.at(12, day=project.second_day), 9))
     project.write(other_day, day_of(table, project.second_day))
     time.sleep(5)

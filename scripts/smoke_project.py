@@ -203,6 +203,12 @@ class Project:
         )
         return {partition: (count, modified) for partition, count, modified in found}
 
+    def label(self, name: str, label: str) -> None:
+        """Add a label to a table, as a deploy of a new schema version does."""
+        table = self.table(name)
+        table.labels = {**table.labels, label: ""}
+        self.client.update_table(table, ["labels"], retry=RETRY, timeout=SECONDS)
+
     def table(self, name: str) -> bigquery.Table:
         """What the API says of a table."""
         return self.client.get_table(name, retry=RETRY, timeout=SECONDS)
