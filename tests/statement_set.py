@@ -7,14 +7,14 @@ from pathlib import Path
 from expmon import api
 from expmon.catalog import EXPORTED, FETCHABLE
 from expmon.catalog.model import Names
-from expmon.statements import document, reading
-from statement_variants import drifting, kept
+from expmon.statements import document, grafana, reading
+from statement_variants import charted, drifting, kept
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 
 def statements() -> dict[str, str]:
-    """The statements that `expmon sql` prints, and those that only take part in reading."""
+    """The statements that `expmon sql` prints, those that only read, and what Grafana is given."""
     names = Names()
     found = api.statements()
     filters = (reading.BRANCH, reading.START, reading.END)
@@ -24,6 +24,9 @@ def statements() -> dict[str, str]:
     for name, statement in kept(names).items():
         found[f"bookkeeping.{name}"] = document(statement)
     found |= {name: document(statement) for name, statement in drifting(names).items()}
+    found |= {
+        name: grafana.in_grafana(statement) + "\n" for name, statement in charted(names).items()
+    }
     found["first_time"] = document(reading.first_time(names, EXPORTED))
     return found
 

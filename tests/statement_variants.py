@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS, TIERS
 from expmon.catalog.model import Kind, Series, Statement
 from expmon.catalog.sources import EXPERIMENTS
-from expmon.statements import bookkeeping, materialization, reading, view
+from expmon.statements import bookkeeping, grafana, materialization, reading, view
 from expmon.statements.embedded import source_views
 
 if TYPE_CHECKING:
@@ -85,6 +85,19 @@ def read(names: Names) -> dict[str, Statement]:
         "export_metadata.named": reading.export_metadata(names, is_named=True),
         "first_time": reading.first_time(names, EXPORTED),
         "first_time.one": reading.first_time(names, EXPORTED[:1]),
+    }
+
+
+def charted(names: Names) -> dict[str, Statement]:
+    """Every statement of `grafana`; what stands behind the first dot is the function."""
+    return {
+        **{
+            label("grafana", "chart", dataset.name): grafana.chart(dataset, names)
+            for dataset in EXPORTED
+        },
+        "grafana.experiments": grafana.experiments(names),
+        "grafana.branches": grafana.branches(names),
+        "grafana.freshness": grafana.freshness(names),
     }
 
 

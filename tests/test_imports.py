@@ -54,7 +54,8 @@ MAY_IMPORT = {
     "monitor": {"config", "materialize", "fetch", "export", "ingest", *WORK},
     # The one place that knows the engines and the stores.
     "connection": {"config", "errors", "google_credentials", "monitor", "warehouse", "export"},
-    "api": {"catalog", "config", "connection", "errors", "monitor", "statements"},
+    "grafana": {"catalog", "statements"},
+    "api": {"catalog", "config", "connection", "errors", "grafana", "monitor", "statements"},
     "expmon": {"api", "connection", "errors", "monitor"},
     "cli": {"expmon", "api", "connection", "errors", "monitor"},
     "cli.demo": {"sandbox"},
@@ -67,6 +68,7 @@ ONLY_IN = {
     "google": ("warehouse.bigquery", "export.gcs", "google_credentials"),
     "sqlglot": ("statements", "warehouse.translation", "warehouse.bigquery_types"),
     "click": ("cli",),
+    "grafana_foundation_sdk": ("grafana",),
     "rich": ("cli",),
 }
 

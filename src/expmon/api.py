@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from expmon.catalog import DATASETS, EXPORTED, FETCHABLE, RELATIONS, resolve
 from expmon.catalog.model import Kind
 from expmon.connection import connect
+from expmon.errors import ExtraMissing
 
 if TYPE_CHECKING:
     import os
@@ -91,6 +93,29 @@ def statements(
         reading.export_series(names, EXPORTED),
     ]
     return {statement.name: document(statement) for statement in found}
+
+
+def grafana_dashboard(
+    *, file: Path | None = None, settings: Mapping[str, object] | None = None
+) -> str:
+    """A dashboard over the user-facing views for Grafana's BigQuery data source, as JSON.
+
+    Args:
+        file: a configuration file instead of ``expmon.toml`` in the working directory.
+        settings: as of `expmon.connect`.
+
+    Raises:
+        ConfigError: the configuration can't be read.
+        ExtraMissing: the extra ``expmon[grafana]`` is not installed.
+    """
+    from expmon.config import load
+
+    names = load(file=file, overrides=settings).settings.names
+    if find_spec("grafana_foundation_sdk") is None:
+        raise ExtraMissing("grafana")
+    from expmon.grafana import dashboard_json
+
+    return dashboard_json(names)
 
 
 def configuration(

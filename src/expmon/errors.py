@@ -2,6 +2,7 @@
 
 ExpmonError
 ├── ConfigError               (ValueError)      a setting is missing or makes no sense
+├── ExtraMissing              (ImportError)     a library of one of expmon's extras is not there
 ├── InvalidInput              (ValueError)      an argument is refused before anything runs
 │   ├── InvalidSlug                             not the slug of an experiment
 │   ├── InvalidTime                             no zone, the future, an end before a start
@@ -48,6 +49,20 @@ def _rebuilt(kind: type[ExpmonError], args: tuple[Any, ...], state: dict[str, An
 
 class ConfigError(ExpmonError, ValueError):
     """A setting is missing, unknown or makes no sense; the message names it."""
+
+
+class ExtraMissing(ExpmonError, ImportError):
+    """A library is not installed that comes with one of expmon's extras.
+
+    Attributes:
+        extra: which one.
+    """
+
+    def __init__(self, extra: str) -> None:
+        self.extra = extra
+        super().__init__(
+            f"this takes the extra {extra!r}, which is not installed: pip install 'expmon[{extra}]'"
+        )
 
 
 class InvalidInput(ExpmonError, ValueError):

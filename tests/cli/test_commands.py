@@ -58,6 +58,7 @@ HELP = {
     "--format [table|json|prometheus]",
     "sql": "[NAME], --out DIRECTORY",
     "datasets": "[NAME]",
+    "grafana": "--out FILE",
     "config": "--tables, --format [table|json]",
     "doctor": "--format [table|json]",
 }

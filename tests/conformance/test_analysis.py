@@ -13,13 +13,14 @@ import statement_variants as variants
 from expmon import statements
 from expmon.catalog import FETCHABLE, RELATIONS
 from expmon.catalog.model import Kind, Names
-from expmon.statements import bookkeeping, create_view, reading
+from expmon.statements import bookkeeping, create_view, grafana, reading
 
 MOZILLA = Names()
 COMPUTED = variants.computed(MOZILLA)
 EMBEDDED = variants.embedded(MOZILLA)
 READ = variants.read(MOZILLA)
-EVERY = {**COMPUTED, **EMBEDDED, **READ}
+CHARTED = variants.charted(MOZILLA)
+EVERY = {**COMPUTED, **EMBEDDED, **READ, **CHARTED}
 
 ELSEWHERE = {
     "in one project": Names(data="own", views="own", experiments="own"),
@@ -70,6 +71,19 @@ READ_COLUMNS = {
 }
 """What comes out of the functions of `reading`, but for `fetch`, which gives the view's columns."""
 
+CHARTED_COLUMNS = {
+    "chart": [("point", "TIMESTAMP"), ("branch", "STRING"), ("value", "INT64")],
+    "chart.experiment_enrollment_daily_active_population": [
+        ("time", "TIMESTAMP"),
+        ("branch", "STRING"),
+        ("value", "INT64"),
+    ],
+    "experiments": [("text", "STRING"), ("value", "STRING")],
+    "branches": [("text", "STRING"), ("value", "STRING")],
+    "freshness": [("dataset", "STRING"), ("seconds", "INT64")],
+}
+"""What Grafana gets: a time, the name of a series and its value; or what a variable takes."""
+
 READ_OPTIONS = {
     "drift": ["tiers", "names"],
     "active_experiments": ["names"],
@@ -89,6 +103,8 @@ def wanted(label):
     if label in RELATIONS:
         return declared(label)
     function, *options = label.split(".")
+    if function == "grafana":
+        return CHARTED_COLUMNS.get(".".join(options)) or CHARTED_COLUMNS[options[0]]
     if function == "fetch":
         return declared(FETCHABLE[options[0]].name)
     return READ_COLUMNS.get(label) or READ_COLUMNS[function]
@@ -119,7 +135,12 @@ def test_a_view_is_created_with_the_declared_columns(view):
 def test_statements_are_the_same_wherever_the_tables_lie(where):
     # Tables of Mozilla's names are unknown there.
     names = ELSEWHERE[where]
-    every = {**variants.computed(names), **variants.embedded(names), **variants.read(names)}
+    every = {
+        **variants.computed(names),
+        **variants.embedded(names),
+        **variants.read(names),
+        **variants.charted(names),
+    }
     found = {label: googlesql.analyze(every[label], names=names) for label in every}
     assert found == {label: wanted(label) for label in EVERY}
 
@@ -127,7 +148,7 @@ def test_statements_are_the_same_wherever_the_tables_lie(where):
 @pytest.mark.slow
 def test_statements_are_the_same_on_the_whole_schemas():
     # The embedded sources are made of rows that have what is read, and nothing else.
-    every = {**COMPUTED, **READ}
+    every = {**COMPUTED, **READ, **CHARTED}
     found = {label: googlesql.analyze(s, whole=True) for label, s in every.items()}
     assert found == {label: wanted(label) for label in every}
 
@@ -188,6 +209,15 @@ def test_every_statement_that_reads_is_analysed_with_all_of_its_options():
     assert {label.partition(".")[0] for label in READ} == set(functions)
 
 
+def test_every_query_of_a_dashboard_is_analysed():
+    functions = {
+        name
+        for name, function in inspect.getmembers(grafana, inspect.isfunction)
+        if function.__module__ == grafana.__name__ and not name.startswith("_")
+    }
+    assert functions - {"in_grafana"} == {label.split(".")[1] for label in CHARTED}
+
+
 def test_every_module_of_statements_is_known_here():
     """The helpers, the builders of `statements.statements`, and the others.
 
@@ -195,4 +225,5 @@ def test_every_module_of_statements_is_known_here():
     """
     modules = {module.name for module in pkgutil.iter_modules(statements.__path__)}
     helpers, builders = {"build", "render"}, {"counting", "derived", "tiers"}
-    assert modules == helpers | builders | {"reading", "embedded", "bookkeeping", "examining"}
+    others = {"reading", "grafana", "embedded", "bookkeeping", "examining"}
+    assert modules == helpers | builders | others

@@ -33,14 +33,15 @@ from tricky import ALL_TIERS, DAY, HOUR, LEAP_DAY, MIDNIGHT, NAMES, TICK, WINDOW
 COMPUTED = variants.computed(Names())
 EMBEDDED = variants.embedded(Names())
 READ = variants.read(Names())
-EVERY = {**COMPUTED, **EMBEDDED, **READ}
+CHARTED = variants.charted(Names())
+EVERY = {**COMPUTED, **EMBEDDED, **READ, **CHARTED}
 
 ENROLLMENT, SEARCH = TIERS
 LATEST = MIDNIGHT + DAY - WINDOW
 ALWAYS = {"start": datetime(1900, 1, 1, tzinfo=UTC), "end": datetime(2900, 1, 1, tzinfo=UTC)}
 
 
-ORDERED = ("fetch.", "active_experiments")
+ORDERED = ("fetch.", "active_experiments", "grafana.")
 """Statements whose rows come in an order."""
 
 
@@ -214,6 +215,31 @@ def drifting(tiers):
     return found
 
 
+def charting(statement):
+    """Times and widths that cut what is there, and names that need to be quoted."""
+    tables = {}
+    for dataset in EXPORTED:
+        tables |= behind(dataset.view)
+    spans = [
+        (MIDNIGHT, MIDNIGHT + DAY),
+        (MIDNIGHT - HOUR + TICK, MIDNIGHT + 2 * HOUR - TICK),
+        (MIDNIGHT + WINDOW / 2, MIDNIGHT + WINDOW),
+    ]
+    asked = [("exp", ["null", "a", *NAMES]), ("ü", ["\\'"]), ("exp", [])]
+    names = ("start", "end", "minutes", "experiment", "branches")
+    found = [
+        dict(zip(names, (*span, minutes, *series), strict=True))
+        for span in spans
+        for minutes in (5, 20, 24 * 60)
+        for series in asked
+    ]
+    taken = {parameter.name for parameter in statement.parameters}
+    return [
+        Case({name: value for name, value in given.items() if name in taken}, tables)
+        for given in found
+    ]
+
+
 def first_times():
     return [Case({"slug": slug}, series_tables()) for slug in ("exp", "asleep", "'", "unknown")]
 
@@ -247,6 +273,7 @@ CASES = {
     },
     **dict.fromkeys(variants.exporting(Names()), exporting),
     **{f"drift.{tiers.name}": lambda tiers=tiers: drifting(tiers) for tiers in TIERS},
+    **{label: lambda s=statement: charting(s) for label, statement in CHARTED.items()},
     "active_experiments": today,
     "export_metadata": today,
     "export_metadata.named": named,

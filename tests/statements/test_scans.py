@@ -6,10 +6,10 @@ from datetime import date
 
 import pytest
 
-from expmon.catalog import DATASETS, RELATIONS, TIERS
+from expmon.catalog import DATASETS, EXPORTED, RELATIONS, TIERS
 from expmon.catalog.model import Names, Series
 from expmon.catalog.population import ACTIVE_CLIENTS
-from expmon.statements import materialization, reading
+from expmon.statements import grafana, materialization, reading
 from playing import at
 from scans import scanned
 
@@ -70,3 +70,28 @@ def test_a_drift_report_reads_its_days_of_hours_and_of_final_days_alone(tiers):
     span = windows("2021-02-23T00:00", "2021-03-01T00:00")
     found = scanned(reading.drift(tiers, NAMES), parameters, FIRST, 60)
     assert found == [(tiers.hourly.name, *span), (tiers.daily.name, *span)]
+
+
+BEHIND = Names(renamed={dataset.view.name: dataset.table.name for dataset in EXPORTED})
+"""The tables in their views' places: a view's own conditions are none."""
+
+
+@pytest.mark.parametrize("dataset", EXPORTED, ids=lambda dataset: dataset.name)
+def test_a_chart_reads_the_time_that_is_shown(dataset):
+    shown = {"start": at("2021-02-23T10:20"), "end": at("2021-03-01T10:20")}
+    found = scanned(grafana.chart(dataset, BEHIND), {**shown, "minutes": 30}, FIRST, 60)
+    assert found == [(dataset.table.name, *windows("2021-02-23T10:20", "2021-03-01T10:20"))]
+
+
+def test_names_are_read_of_the_time_that_is_shown_and_two_days_more():
+    shown = {"start": at("2021-02-23T10:20"), "end": at("2021-03-01T10:20")}
+    span = windows("2021-02-21T10:20", "2021-03-01T10:20")
+    for statement in (grafana.experiments(BEHIND), grafana.branches(BEHIND)):
+        found = scanned(statement, shown, FIRST, 60)
+        assert [scan[1:] for scan in found] == [span, span]
+
+
+def test_freshness_reads_two_days():
+    found = scanned(grafana.freshness(BEHIND), {"end": LATEST}, FIRST, 60)
+    assert len(found) == 4
+    assert {scan[1:] for scan in found} == {windows("2021-02-27T10:20", "2021-03-01T10:20")}

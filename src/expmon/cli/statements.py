@@ -1,4 +1,4 @@
-"""Commands that need no warehouse: the statements and the catalogue."""
+"""Commands that need no warehouse: the statements, the catalogue, and a dashboard."""
 
 from __future__ import annotations
 
@@ -81,4 +81,35 @@ def datasets(name: str | None) -> None:
     )
 
 
-COMMANDS = (sql, datasets)
+@click.command()
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it into this file, whole or not at all.",
+)
+@click.pass_obj
+def grafana(options: Options, out: Path | None) -> None:
+    """Print a dashboard for Grafana, over the user-facing views, as JSON.
+
+    It takes Grafana's BigQuery data source, and pip install 'expmon[grafana]'.
+    """
+    from expmon import api
+
+    text = api.grafana_dashboard(file=options.config, settings=options.settings)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    temporary = out.with_name(f".{out.name}.tmp")
+    try:
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(out)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{out} can't be written: {error.strerror or error}") from error
+    click.echo(f"the dashboard in {out}")
+
+
+COMMANDS = (sql, datasets, grafana)

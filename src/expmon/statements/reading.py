@@ -43,7 +43,7 @@ FINE_DAYS = 14
 """Until so many days after its start an experiment has a point for every window."""
 
 
-_ROLLED_UP = {
+ROLLED_UP = {
     Rollup.SUM: "SUM(value) AS value",
     Rollup.LAST: "ANY_VALUE(value HAVING MAX time) AS value",
 }
@@ -204,7 +204,7 @@ def _points(dataset: Dataset, names: Names) -> exp.Select:
         "experiment",
         "branch",
         f"IF(is_coarse, {half_hour}, time) AS point" if rolled_up else "time AS point",
-        _ROLLED_UP[rolled_up] if rolled_up else "value",
+        ROLLED_UP[rolled_up] if rolled_up else "value",
     ).from_(table(dataset.table, names))
     query = where(
         query.join("experiments", on=expression("experiment = slug")),
