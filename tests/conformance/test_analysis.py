@@ -65,6 +65,7 @@ READ_COLUMNS = {
         ("relation", "STRING"),
         ("latest_partition", "STRING"),
         ("as_of", "TIMESTAMP"),
+        ("enrollment_end_date", "DATE"),
     ],
     "export_series": [("dataset", "STRING"), ("experiment", "STRING"), ("points", POINTS)],
     "first_time": [("time", "TIMESTAMP")],

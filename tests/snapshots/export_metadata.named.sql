@@ -3,7 +3,8 @@
 WITH experiments AS (
   SELECT
     normandy_slug AS slug,
-    MIN(start_date) AS start_date
+    MIN(start_date) AS start_date,
+    MAX(enrollment_end_date) AS enrollment_end_date
   FROM `moz-fx-data-experiments`.monitoring.experimenter_experiments_v1
   WHERE
     normandy_slug IN UNNEST(@slugs)
@@ -15,7 +16,8 @@ SELECT
   start_date,
   CAST(NULL AS STRING) AS relation,
   CAST(NULL AS STRING) AS latest_partition,
-  CAST(NULL AS TIMESTAMP) AS as_of
+  CAST(NULL AS TIMESTAMP) AS as_of,
+  enrollment_end_date
 FROM experiments
 UNION ALL
 SELECT
@@ -23,7 +25,8 @@ SELECT
   CAST(NULL AS DATE) AS start_date,
   relation,
   MAX(`partition`) AS latest_partition,
-  MAX(as_of) AS as_of
+  MAX(as_of) AS as_of,
+  CAST(NULL AS DATE) AS enrollment_end_date
 FROM `moz-fx-data-shared-prod`.telemetry_derived.expmon_partitions_v1
 GROUP BY
   relation

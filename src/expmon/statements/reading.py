@@ -90,8 +90,8 @@ def export_metadata(names: Names, *, is_named: bool) -> Statement:
 
     Args:
         names: where the tables lie.
-        is_named: the experiments of ``@slugs``, instead of those active ``@today``; of these, also
-            when a day before today was last written.
+        is_named: the experiments of ``@slugs``, also with the end of their enrollment, instead of
+            those active ``@today``; of these, also when a day before today was last written.
     """
     experiments = select(
         "slug",
@@ -109,7 +109,14 @@ def export_metadata(names: Names, *, is_named: bool) -> Statement:
     ).from_(table(PARTITIONS, names))
     written = written.group_by("relation")
     if is_named:
-        starts = select("normandy_slug AS slug", "MIN(start_date) AS start_date")
+        enrollment_end = "CAST(NULL AS DATE) AS enrollment_end_date"
+        experiments = experiments.select("enrollment_end_date", dialect="bigquery")
+        written = written.select(enrollment_end, dialect="bigquery")
+        starts = select(
+            "normandy_slug AS slug",
+            "MIN(start_date) AS start_date",
+            "MAX(enrollment_end_date) AS enrollment_end_date",
+        )
         starts = where(starts.from_(table(EXPERIMENTS, names)), "normandy_slug IN UNNEST(@slugs)")
         steps = {"experiments": starts.group_by("normandy_slug")}
         query = with_steps(union_all([experiments, written]), steps)
