@@ -14,6 +14,7 @@ from expmon.errors import (
     ConfigError,
     ExpmonError,
     ExportSuperseded,
+    ExtraMissing,
     InvalidInput,
     InvalidSlug,
     InvalidTime,
@@ -86,6 +87,7 @@ def test_an_error_is_caught_as_every_builtin_on_its_way_to_the_root(name):
     ("error", "builtin"),
     [
         (ConfigError("x"), ValueError),
+        (ExtraMissing("plot", "matplotlib"), ImportError),
         (InvalidSlug("x"), ValueError),
         (InvalidTime("x"), ValueError),
         (UnknownDataset("x", []), LookupError),
@@ -117,6 +119,7 @@ NOBODY = UnknownExperiment("my-experiment")
 MISSING = SourceMissing("telemetry_derived.x_v1", date(2021, 1, 26), ["a.b", "c.d"])
 NEWER, OLDER = WrongSchemaVersion(3, 2), WrongSchemaVersion(1, 2)
 CONFLICT = StoreConflict("index.json", "gs://bucket/monitoring")
+BARE = ExtraMissing("plot", "matplotlib")
 SUPERSEDED = ExportSuperseded(EARLIER, LATER)
 
 
@@ -164,6 +167,7 @@ SUPERSEDED = ExportSuperseded(EARLIER, LATER)
         ),
         (NEWER, {"found": 3, "known": 2, "sql": None}),
         (NOBODY, {"slug": "my-experiment"}),
+        (BARE, {"extra": "plot"}),
         (CONFLICT, {"name": "index.json"}),
         (UNSUPPORTED, {"name": "experiment_x"}),
         (SUPERSEDED, {"as_of": EARLIER, "newer": LATER}),
@@ -207,6 +211,7 @@ def test_an_error_carries_its_facts(error, facts):
             ],
         ),
         (NOBODY, ["no experiment 'my-experiment'", "`expmon experiments` lists"]),
+        (BARE, ["matplotlib is not installed: pip install 'expmon[plot]'"]),
         (CONFLICT, ["index.json in gs://bucket/monitoring", "Export again"]),
         (UNSUPPORTED, ["experiment_x", "duckdb", "no TIMESTAMP_BUCKET"]),
         (SUPERSEDED, ["2021-01-26T00:00:00+00:00", "2021-01-26T00:05:00+00:00", "Nothing to do"]),

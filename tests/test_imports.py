@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "materialize": WORK,
     "fetch": WORK,
     "export": WORK,
+    "plotting": {"fetch", *WORK},
     "ingest": {"sandbox", *WORK},
     "google_credentials": {"errors"},
     "settings_forms": {"catalog", "errors"},
@@ -51,7 +52,7 @@ MAY_IMPORT = {
         "materialize.schedule",
         "warehouse.bigquery_settings",
     },
-    "monitor": {"config", "materialize", "fetch", "export", "ingest", *WORK},
+    "monitor": {"config", "materialize", "fetch", "export", "plotting", "ingest", *WORK},
     # The one place that knows the engines and the stores.
     "connection": {"config", "errors", "google_credentials", "monitor", "warehouse", "export"},
     "grafana": {"catalog", "statements"},
@@ -69,6 +70,7 @@ ONLY_IN = {
     "sqlglot": ("statements", "warehouse.translation", "warehouse.bigquery_types"),
     "click": ("cli",),
     "grafana_foundation_sdk": ("grafana",),
+    "matplotlib": ("plotting.figure",),
     "rich": ("cli",),
 }
 

@@ -23,6 +23,7 @@ PUBLIC = {
     "datasets": "expmon.api",
     "export_experiment": "expmon.api",
     "fetch_dataframe": "expmon.api",
+    "plot": "expmon.api",
     "sql": "expmon.api",
 }
 FUNCTIONS = {
@@ -30,6 +31,7 @@ FUNCTIONS = {
     "datasets": [],
     "export_experiment": ["slug", "datasets", "as_of"],
     "fetch_dataframe": ["dataset", "slug", "branch", "start", "end"],
+    "plot": ["dataset", "slug", "branch", "start", "end"],
     "sql": ["name", "file", "settings"],
 }
 METHODS = {
@@ -46,6 +48,8 @@ METHODS = {
     "ingest_recipes": ["paths"],
     "experiments": ["as_of"],
     "fetch_dataframe": ["dataset", "slug", "branch", "start", "end"],
+    "plot": ["dataset", "slug", "branch", "start", "end"],
+    "plot_experiment": ["slug", "branch", "start", "end"],
     "export_experiment": ["slug", "datasets", "as_of"],
     "export_experiments": ["slugs", "datasets", "as_of"],
     "export_active": ["as_of"],
@@ -62,7 +66,7 @@ EIGHT = (
     "experiment_cumulative_search_with_ads_count",
 )
 MODULES = sorted(m.name for m in pkgutil.walk_packages(expmon.__path__, "expmon."))
-HEAVY = ("pandas", "pyarrow", "numpy", "sqlglot", "duckdb", "google", "click", "rich")
+HEAVY = ("pandas", "pyarrow", "numpy", "sqlglot", "duckdb", "google", "click", "rich", "matplotlib")
 SCRIPT = Path(sys.executable).with_name("expmon")
 
 
@@ -152,7 +156,7 @@ def test_the_errors_and_the_names_of_datasets_load_no_engine():
     code = "import expmon; expmon.ExpmonError; print(len(expmon.datasets()))"
     loaded, printed = imported_by("-c", code)
     assert printed == "11\n"
-    assert loaded.isdisjoint({"pandas", "pyarrow", "duckdb", "google"})
+    assert loaded.isdisjoint({"pandas", "pyarrow", "duckdb", "google", "matplotlib"})
 
 
 def test_datasets_names_the_eight_the_other_events_and_the_two_live_views():
@@ -195,6 +199,8 @@ def test_the_functions_without_a_monitor_use_the_configured_one(
             "value": 1,
         }
     ]
+    figure = expmon.plot("experiment_enrollment_overall", "exp", branch="a")
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [1, 1]
     done = expmon.export_experiment(
         "exp", ["experiment_enrollment_overall"], datetime(2021, 1, 26, 0, 5, tzinfo=UTC)
     )

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from expmon.api import datasets, export_experiment, fetch_dataframe, sql
+    from expmon.api import datasets, export_experiment, fetch_dataframe, plot, sql
     from expmon.connection import connect
     from expmon.errors import ExpmonError
     from expmon.monitor import Monitor
@@ -23,6 +23,7 @@ _HOMES = {
     "datasets": "expmon.api",
     "export_experiment": "expmon.api",
     "fetch_dataframe": "expmon.api",
+    "plot": "expmon.api",
     "sql": "expmon.api",
 }
 
@@ -33,6 +34,7 @@ __all__ = [
     "datasets",
     "export_experiment",
     "fetch_dataframe",
+    "plot",
     "sql",
 ]
 

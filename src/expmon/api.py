@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from expmon.catalog.model import Dataset, Relation, TableName
     from expmon.config import Config
@@ -112,7 +113,7 @@ def grafana_dashboard(
 
     names = load(file=file, overrides=settings).settings.names
     if find_spec("grafana_foundation_sdk") is None:
-        raise ExtraMissing("grafana")
+        raise ExtraMissing("grafana", "grafana-foundation-sdk")
     from expmon.grafana import dashboard_json
 
     return dashboard_json(names)
@@ -181,6 +182,34 @@ def fetch_dataframe(
     """
     with connect() as monitor:
         return monitor.fetch_dataframe(dataset, slug, branch, start, end)
+
+
+def plot(
+    dataset: str,
+    slug: str,
+    branch: str | None = None,
+    start: datetime | date | None = None,
+    end: datetime | date | None = None,
+) -> Figure:
+    """A picture of an experiment in a dataset, from the configured default monitor.
+
+    See `expmon.connect` for where that comes from.
+
+    Args:
+        dataset: one of the eight time series.
+        slug: of the experiment; of an unknown one the picture says that there are no rows.
+        branch: of this branch only; series without one have the branch ``null``.
+        start: from when on; a date means its 00:00 UTC.
+        end: until when.
+
+    Returns:
+        As `expmon.Monitor.plot`, whose errors are raised here, too.
+
+    Raises:
+        ConfigError: there is no default monitor, or its configuration makes no sense.
+    """
+    with connect() as monitor:
+        return monitor.plot(dataset, slug, branch, start, end)
 
 
 def export_experiment(

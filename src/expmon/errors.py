@@ -2,7 +2,7 @@
 
 ExpmonError
 ├── ConfigError               (ValueError)      a setting is missing or makes no sense
-├── ExtraMissing              (ImportError)     a library of one of expmon's extras is not there
+├── ExtraMissing              (ImportError)     an optional dependency is not installed
 ├── InvalidInput              (ValueError)      an argument is refused before anything runs
 │   ├── InvalidSlug                             not the slug of an experiment
 │   ├── InvalidTime                             no zone, the future, an end before a start
@@ -52,17 +52,15 @@ class ConfigError(ExpmonError, ValueError):
 
 
 class ExtraMissing(ExpmonError, ImportError):
-    """A library is not installed that comes with one of expmon's extras.
+    """A library is not installed that only some need; the message says how to get it.
 
     Attributes:
-        extra: which one.
+        extra: the extra of expmon that has it.
     """
 
-    def __init__(self, extra: str) -> None:
+    def __init__(self, extra: str, library: str) -> None:
         self.extra = extra
-        super().__init__(
-            f"this takes the extra {extra!r}, which is not installed: pip install 'expmon[{extra}]'"
-        )
+        super().__init__(f"{library} is not installed: pip install 'expmon[{extra}]'")
 
 
 class InvalidInput(ExpmonError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from expmon import config
 from expmon.catalog import DATASETS, EXPORTED, near
@@ -15,9 +15,10 @@ from expmon.slugs import checked_slug
 from expmon.windows import utc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from expmon.catalog.model import Dataset
     from expmon.export.run import Export, Exporter
@@ -370,6 +371,66 @@ class Monitor:
 
         filters = {"branch": branch, "start": start, "end": end}
         return fetch_dataframe(self.warehouse, self.settings.names, dataset, slug, filters)
+
+    def plot(
+        self,
+        dataset: str,
+        slug: str,
+        branch: str | None = None,
+        start: datetime | date | None = None,
+        end: datetime | date | None = None,
+    ) -> Figure:
+        """A picture of an experiment in a dataset: a line per branch.
+
+        Marked are the experiment's start, the end of enrollment, and from when on counts are live;
+        times are UTC. Counts of longer ranges are added up to at most some 120 points, as the axis
+        says (``enrollments per hour``); of a slot that is not over, or cut off by ``start`` or
+        ``end``, nothing is shown. Of cumulative values the last of each slot is drawn, at the end
+        of its window. Daily ones are drawn as they are.
+
+        Args:
+            dataset: one of the eight time series.
+            slug: of the experiment; of an unknown one the picture says that there are no rows.
+            branch: of this branch only.
+            start: from when on; a date means its 00:00 UTC.
+            end: until when.
+
+        Returns:
+            A figure that a notebook shows; ``savefig`` writes it into a file.
+
+        Raises:
+            ExtraMissing: matplotlib is not installed.
+            UnknownDataset: there is no dataset of that name; the error lists the near ones.
+            InvalidSlug: the text can't be a slug.
+            InvalidInput: it is not one of the eight, or the branch is no text.
+            InvalidTime: a datetime without a zone, or an end before the start.
+        """
+        from expmon.plotting.series import plottable
+
+        filters = {"branch": branch, "start": start, "end": end}
+        return self._plotted([plottable(dataset)], slug, filters)
+
+    def plot_experiment(
+        self,
+        slug: str,
+        branch: str | None = None,
+        start: datetime | date | None = None,
+        end: datetime | date | None = None,
+    ) -> Figure:
+        """A picture of an experiment in each of the eight time series that has rows of it.
+
+        Arguments, figure and errors as of `plot`; all panels share their times and branches.
+        """
+        filters = {"branch": branch, "start": start, "end": end}
+        return self._plotted(EXPORTED, slug, filters)
+
+    def _plotted(
+        self, datasets: Sequence[Dataset], slug: str, filters: Mapping[str, Any]
+    ) -> Figure:
+        from expmon.plotting.figure import picture
+        from expmon.plotting.series import drawing
+
+        return picture(drawing(self.warehouse, self.settings.names, datasets, slug, filters))
 
     def export_experiment(
         self,

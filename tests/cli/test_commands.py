@@ -49,6 +49,8 @@ HELP = {
     "fetch": "DATASET SLUG, --branch TEXT, --start TIME|DATE, --end TIME|DATE, "
     "--format [table|csv|json]",
     "export": "[SLUGS]..., --dataset TEXT, --as-of TIME",
+    "plot": "SLUG, --dataset TEXT, --branch TEXT, --start TIME|DATE, --end TIME|DATE, "
+    "--output FILE",
     "deploy": "--dry-run",
     "run": "{live|hourly|daily}, --as-of TIME, --wait SECONDS",
     "backfill": "START END, --as-of TIME, --wait SECONDS",

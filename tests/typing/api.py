@@ -11,6 +11,7 @@ from typing import Any, Literal, assert_type
 
 import pandas as pd
 from google.auth.credentials import AnonymousCredentials
+from matplotlib.figure import Figure
 
 import expmon
 from expmon.errors import (
@@ -66,6 +67,7 @@ with expmon.connect() as monitor:
 assert_type(expmon.datasets(), dict[str, str])
 assert_type(expmon.sql("experiment_enrollment_overall"), str)
 assert_type(expmon.fetch_dataframe("experiment_enrollment_overall", "exp"), pd.DataFrame)
+assert_type(expmon.plot("experiment_enrollment_overall", "exp"), Figure)
 assert_type(expmon.export_experiment("exp"), Export)
 assert_type(expmon.export_experiment("exp", ["experiment_enrollment_overall"], NOW), Export)
 assert_type(expmon.__version__, str)
@@ -109,6 +111,12 @@ assert_type(monitor.fetch_dataframe("x", "exp", None, NOW, NOW), pd.DataFrame)
 monitor.ingest(3)  # type: ignore[arg-type]
 monitor.fetch_dataframe("x")  # type: ignore[call-arg]
 monitor.fetch_dataframe("x", "exp", start="2021-01-26")  # type: ignore[arg-type]
+
+# Plotting
+assert_type(monitor.plot("experiment_enrollment_overall", "exp", "a", TODAY, NOW), Figure)
+assert_type(monitor.plot_experiment("exp", start=TODAY), Figure)
+monitor.plot("exp")  # type: ignore[call-arg]
+monitor.plot_experiment("exp", end="2021-01-26")  # type: ignore[arg-type]
 
 # Exporting
 assert_type(monitor.export_experiment("exp"), Export)

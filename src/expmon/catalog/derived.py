@@ -30,6 +30,7 @@ def _dataset(  # noqa: PLR0913 - a declaration with names
     *,
     series: Series,
     value: str,
+    unit: str,
     tiers: Tiers | None = None,
     starts: str | None = None,
 ) -> Dataset:
@@ -61,7 +62,7 @@ def _dataset(  # noqa: PLR0913 - a declaration with names
         project=Project.VIEWS,
     )
     rollup = {Series.CUMULATIVE: Rollup.LAST, Series.EVENTS: None}.get(series, Rollup.SUM)
-    return Dataset(name, description, series, value, table, view, tiers, starts, rollup)
+    return Dataset(name, description, series, value, unit, table, view, tiers, starts, rollup)
 
 
 DERIVED = (
@@ -71,6 +72,7 @@ DERIVED = (
         series=Series.COUNT,
         tiers=ENROLLMENT,
         value="enroll_count",
+        unit="enrollments",
     ),
     _dataset(
         "experiment_unenrollment_overall",
@@ -78,6 +80,7 @@ DERIVED = (
         series=Series.COUNT,
         tiers=ENROLLMENT,
         value="unenroll_count",
+        unit="unenrollments",
     ),
     _dataset(
         "experiment_enrollment_other_events_overall",
@@ -88,6 +91,7 @@ DERIVED = (
             "graduate_count + update_count + enroll_failed_count + unenroll_failed_count "
             "+ update_failed_count"
         ),
+        unit="other events",
     ),
     _dataset(
         "experiment_enrollment_cumulative_population_estimate",
@@ -95,6 +99,7 @@ DERIVED = (
         series=Series.CUMULATIVE,
         tiers=ENROLLMENT,
         value="enroll_count - unenroll_count - graduate_count",
+        unit="clients enrolled",
         starts="enroll_count > 0 OR unenroll_count > 0 OR graduate_count > 0",
     ),
     _dataset(
@@ -102,6 +107,7 @@ DERIVED = (
         "Active clients of a day; time is 00:00 UTC after that day",
         series=Series.DAILY,
         value="active_clients",
+        unit="clients of the day before",
     ),
     _dataset(
         "experiment_cumulative_ad_clicks",
@@ -109,6 +115,7 @@ DERIVED = (
         series=Series.CUMULATIVE,
         tiers=SEARCH,
         value="ad_clicks_count",
+        unit="ad clicks so far",
     ),
     _dataset(
         "experiment_cumulative_search_count",
@@ -116,6 +123,7 @@ DERIVED = (
         series=Series.CUMULATIVE,
         tiers=SEARCH,
         value="search_count",
+        unit="searches so far",
     ),
     _dataset(
         "experiment_cumulative_search_with_ads_count",
@@ -123,6 +131,7 @@ DERIVED = (
         series=Series.CUMULATIVE,
         tiers=SEARCH,
         value="search_with_ads_count",
+        unit="searches with ads so far",
     ),
     _dataset(
         "experiment_enrollment_other_events",
@@ -130,6 +139,7 @@ DERIVED = (
         series=Series.EVENTS,
         tiers=ENROLLMENT,
         value="",
+        unit="other events",
     ),
 )
 

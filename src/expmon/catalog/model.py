@@ -162,6 +162,7 @@ class Dataset:
 
     Attributes:
         value: the measure, an expression over the aggregates' columns.
+        unit: what a value counts, as the axis of a picture says it.
         starts: of a cumulative series: which rows of the aggregates it begins with; None: any.
         rollup: how it becomes coarser; None where that has no meaning.
     """
@@ -170,6 +171,7 @@ class Dataset:
     description: str
     series: Series
     value: str
+    unit: str
     table: Relation
     view: Relation
     tiers: Tiers | None = None

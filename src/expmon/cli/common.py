@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from expmon.errors import ConfigError, ExpmonError, InvalidInput
+from expmon.errors import ConfigError, ExpmonError, InvalidInput, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -172,6 +172,19 @@ def table_text(
     with printer.capture() as captured:
         printer.print(table)
     return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def replace_file(file: Path, data: bytes) -> None:
+    """Write the file whole or not at all."""
+    temporary = file.with_name(f".{file.name}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(file)
+    except OSError as error:
+        raise StoreError(f"{file} can't be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def print_frame(frame: pd.DataFrame, form: str) -> None:

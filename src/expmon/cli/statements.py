@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from expmon.cli.common import Options, print_table
+from expmon.cli.common import Options, print_table, replace_file
 from expmon.errors import StoreError
 
 
@@ -100,15 +100,7 @@ def grafana(options: Options, out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)
         return
-    temporary = out.with_name(f".{out.name}.tmp")
-    try:
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(out)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(f"{out} can't be written: {error.strerror or error}") from error
+    replace_file(out, text.encode())
     click.echo(f"the dashboard in {out}")
 
 
