@@ -146,7 +146,7 @@ def test_a_file_is_written_over_the_old_one(tmp_path):
     assert list(tmp_path.iterdir()) == [place]
 
 
-@pytest.mark.parametrize("failing", ["write_text", "replace"])
+@pytest.mark.parametrize("failing", ["write_bytes", "replace"])
 def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path, monkeypatch, failing):
     place = tmp_path / "dashboard.json"
     place.write_text("old")
