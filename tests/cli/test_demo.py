@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image, ImageChops
 
 import reference
 from expmon.cli import main
 
 SCRIPT = Path(sys.executable).with_name("expmon")
+DOCS = Path(__file__).parents[2] / "docs"
 CLIENTS = 6_000
 END = datetime(2025, 3, 26, tzinfo=UTC)
 # As of the real recipes; of the clients so many are eligible.
@@ -141,6 +143,16 @@ def assert_totals_are_sums(files):
         assert found == sorted(found, key=lambda point: point["time"], reverse=True)
 
 
+def assert_drawn_as_in_the_docs(place):
+    """The command of docs/plots.md makes its picture, but for what fonts make of the letters."""
+    (line,) = re.findall(r"^\$ expmon (.+ plot .+)$", (DOCS / "plots.md").read_text(), re.MULTILINE)
+    subprocess.run([SCRIPT, *line.split()], check=True, timeout=120)
+    with Image.open(place / "plots.png") as drawn, Image.open(DOCS / "plots.png") as shown:
+        assert drawn.size == shown.size
+        differing = ImageChops.difference(drawn.convert("L"), shown.convert("L")).histogram()[64:]
+        assert sum(differing) < 0.02 * drawn.width * drawn.height
+
+
 @pytest.mark.slow
 def test_the_demo_shows_and_exports_exactly_what_its_pings_say_and_again_the_same(tmp_path):
     done = demo()
@@ -178,6 +190,7 @@ def test_the_demo_shows_and_exports_exactly_what_its_pings_say_and_again_the_sam
     )
     assert len([line for line in status.stdout.splitlines() if "_v1 " in line]) == 16
     assert status.returncode == 0
+    assert_drawn_as_in_the_docs(tmp_path)
 
     (directory / "a note").write_text("of mine")
     again = demo("demo")
