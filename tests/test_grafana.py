@@ -152,7 +152,8 @@ def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path, monkeypatch, 
     place.write_text("old")
 
     def full(path, *arguments, **_):
-        path.write_bytes(b"half")
+        with path.open("wb") as file:
+            file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, failing, full)
