@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -36,10 +38,11 @@ MANY = 10_000
 BRIEFLY = timedelta(seconds=2)
 
 
-def refusal(status, reason):
+def refusal(status, reason, message=None):
     """An error as BigQuery answers it."""
-    entry = {"reason": reason, "message": f"said: {reason}", "domain": "global"}
-    return {"error": {"code": status, "message": f"said: {reason}", "errors": [entry]}}
+    said = message or f"said: {reason}"
+    entry = {"reason": reason, "message": said, "domain": "global"}
+    return {"error": {"code": status, "message": said, "errors": [entry]}}
 
 
 KINDS = {
@@ -77,10 +80,14 @@ def with_status(**status):
     return lambda document: {**document, "status": status}
 
 
-def failed(reason):
+def failed(reason, message=None):
     """The job is over, and for this reason it has failed."""
-    error = {"reason": reason, "message": f"said: {reason}"}
+    error = {"reason": reason, "message": message or f"said: {reason}"}
     return with_status(state="DONE", errorResult=error, errors=[error])
+
+
+CONFLICT = "Could not serialize access to table jobs:d.t due to concurrent update"
+"""What BigQuery says to one of two statements that change a table at once, as an `invalidQuery`."""
 
 
 def assert_hours_are_right(place, played):
@@ -176,6 +183,71 @@ def test_the_error_of_a_job_that_comes_as_the_answer_to_a_question_starts_it_ane
     assert place.written_by() == {**dict.fromkeys(STEPS, 1), STEP: 2}
 
 
+BOOKKEEPING = ("take_lease", "remember", "give_lease_back")
+
+
+def conflicts(job):
+    """Two attempts lose against another statement: one says so when asked, the other at once."""
+    told = {"action": "rewrite", "rewrite": failed("invalidQuery", CONFLICT)}
+    asked = {"status": 400, "document": refusal(400, "invalidQuery", CONFLICT)}
+    first, second = (f"{job}-[0-9a-f]*-{attempt}" for attempt in (1, 2))
+    is_running = {"action": "rewrite", "rewrite": with_status(state="RUNNING")}
+    return (
+        insert_of(first, **is_running),
+        get_of(first, **is_running),
+        results_of(first, **asked),
+        get_of(first, **told),
+        insert_of(second, **told),
+    )
+
+
+@pytest.mark.parametrize("job", BOOKKEEPING)
+def test_bookkeeping_that_met_another_statement_is_run_again(place, proxy, hours, job, caplog):
+    proxy.add(*conflicts(job))
+    monitor, pauses = place.monitor(proxy.url), []
+    monitor.warehouse._jobs.pause = pauses.append
+    monitor.run("hourly", AS_OF)
+    assert proxy.left == []
+    assert_hours_are_right(place, hours)
+    assert place.written_by() == dict.fromkeys(STEPS, 1)
+    assert place.sql("SELECT run_id FROM {derived}.expmon_lease_v1") == [(None,)]
+    tried = [name for name in place.jobs(f"expmon-{job}") if not name.endswith("-1")]
+    assert [name[-2:] for name in tried] == ["-2", "-3"]
+    assert [top / 2 <= pause <= top for pause, top in zip(pauses, (1, 2), strict=True)] == [
+        True
+    ] * 2
+    told = [r.getMessage() for r in caplog.records if "run again" in r.message]
+    assert [text.partition(" (")[0] for text in told] == [
+        f"{job}: a concurrent update, so it is run again"
+    ] * 2
+
+
+def test_tasks_of_a_run_that_meet_at_the_bookkeeping_all_get_through(place, proxy, hours):
+    for job in ("take_lease", "remember"):
+        proxy.add(
+            insert_of(job, action="rewrite", count=3, rewrite=failed("invalidQuery", CONFLICT))
+        )
+
+    def task():
+        monitor = place.monitor(proxy.url)
+        monitor.warehouse._jobs.pause = lambda _: None
+        return monitor.shared_run("hourly", AS_OF, run_id="one")
+
+    plan, enrollment, search, end = (task() for _ in range(4))
+    with ThreadPoolExecutor(3) as pool:
+        planned = pool.submit(plan.plan)
+        writes = [
+            pool.submit(run.write, tiers.hourly.name, "2021012601")
+            for run, tiers in zip((enrollment, search), (ENROLLMENT, SEARCH), strict=True)
+        ]
+        assert planned.result().as_of == AS_OF
+        assert [len(write.result().written) for write in writes] == [2, 2]
+    end.end()
+    assert proxy.left == []
+    assert_hours_are_right(place, hours)
+    assert place.sql("SELECT run_id FROM {derived}.expmon_lease_v1") == [(None,)]
+
+
 @pytest.mark.parametrize("kind", ["the query is invalid", "the rows are of another hour"])
 def test_a_step_that_fails_keeps_none_of_the_others_from_being_remembered(
     place, proxy, hours, kind
@@ -223,7 +295,7 @@ RETRIED = {
 
 
 class FailingClient:
-    """A client whose jobs are over at once, failed or not."""
+    """A client whose jobs are over at once, failed for a reason, or that and a message, or not."""
 
     project = "jobs"
 
@@ -234,10 +306,11 @@ class FailingClient:
     def query(self, sql, config, *, job_id, **_):
         self.ids.append(job_id)
         why = self.reasons.pop(0) if self.reasons else None
+        why, text = why if isinstance(why, tuple) else (why, "said so")
 
         def result(*_, **__):
             if why:
-                raise exceptions.BadRequest("no", errors=[{"reason": why, "message": "said so"}])
+                raise exceptions.BadRequest("no", errors=[{"reason": why, "message": text}])
             return "rows"
 
         error = {"reason": why} if why else None
@@ -273,6 +346,30 @@ def test_only_for_reasons_that_pass_a_job_is_started_anew(why):
             jobs.run(ONE, {}, job_id="j")
         assert jobs.client.ids == ["j-1"]
         assert pauses == []
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        ("invalidQuery", "Unrecognized name: concurrent; Did you mean update?"),
+        ("invalidQuery", "Transaction is aborted due to concurrent update against table jobs:d.t"),
+        ("invalid", CONFLICT),
+    ],
+    ids=["another query", "another conflict", "another reason"],
+)
+def test_only_what_bigquery_says_of_a_conflict_makes_an_invalid_query_pass(why):
+    jobs, pauses = waiting(("invalidQuery", CONFLICT), why)
+    with pytest.raises(WarehouseError, match=re.escape(why[1])):
+        jobs.run(ONE, {}, job_id="j")
+    assert jobs.client.ids == ["j-1", "j-2"]
+    assert len(pauses) == 1
+
+
+def test_a_conflict_that_goes_on_ends_at_the_deadline():
+    jobs, _ = waiting(*[("invalidQuery", CONFLICT)] * 9, job_timeout=timedelta(seconds=3))
+    with pytest.raises(WarehouseError, match="due to concurrent update"):
+        jobs.run(ONE, {}, job_id="j")
+    assert jobs.client.ids == ["j-1", "j-2", "j-3"]
 
 
 def test_no_attempt_begins_later_than_a_job_may_take():

@@ -34,6 +34,22 @@ RETRYABLE = frozenset(
 Source: https://cloud.google.com/bigquery/docs/error-messages
 """
 
+_CONFLICT = "Could not serialize access to table"
+"""Of two statements that change the same partition at once one fails, and has changed nothing.
+
+BigQuery has tried three times then, and has only this text for it; the reason is that of a query
+that is wrong. Sources: https://cloud.google.com/bigquery/docs/data-manipulation-language (DML
+statement conflicts) and https://cloud.google.com/bigquery/docs/troubleshoot-queries
+"""
+
+
+def passing(error: GoogleAPICallError) -> str:
+    """Why a job has failed, if for something that passes, so that it is to be run again."""
+    why = reason(error)
+    if why == "invalidQuery" and _CONFLICT in message(error):
+        return "a concurrent update"
+    return why if why in RETRYABLE else ""
+
 
 def reason(error: GoogleAPICallError) -> str:
     """Why, in BigQuery's terms: ``invalidQuery``, ``backendError``; empty if it doesn't say."""

@@ -17,9 +17,8 @@ from expmon.statements import render, tables_of
 from expmon.warehouse.bigquery_errors import (
     JOB_USER,
     READER,
-    RETRYABLE,
     WRITER,
-    reason,
+    passing,
     translated,
 )
 from expmon.warehouse.bigquery_types import parameters as typed
@@ -84,7 +83,8 @@ class Jobs:
 
         A request whose answer is lost is repeated with the same job id, so that it finds the job
         that it has started. Only a job that is done, and failed for a reason that BigQuery says to
-        try again for, is started anew, with another id.
+        try again for or because another statement changed its table, is started anew, with another
+        id.
 
         Args:
             statement: what to run.
@@ -158,9 +158,9 @@ class Jobs:
                 job = self._begun(sql, config, f"{job_id}-{attempt}")
                 return Done(job, self._result(job))
             except GoogleAPICallError as error:
-                failed = reason(error)
+                failed = passing(error)
                 is_over = time.monotonic() + pause >= deadline
-                if job is None or failed not in RETRYABLE or is_over or not self._has_failed(job):
+                if job is None or not failed or is_over or not self._has_failed(job):
                     what, role = self._blamed(statement, config, error, has_begun=job is not None)
                     with translated(what, sql=sql, role=role):
                         raise
