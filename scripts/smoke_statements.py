@@ -12,7 +12,7 @@ from sqlglot import exp
 from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS
 from expmon.catalog.model import Kind, Names, Unit
 from expmon.catalog.sources import EXPERIMENTS
-from expmon.statements import bookkeeping, reading, render, statements
+from expmon.statements import bookkeeping, grafana, reading, render, statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -113,6 +113,10 @@ def _all(names: Names) -> Iterator[tuple[str | None, Statement]]:
         yield None, reading.export_metadata(names, is_named=is_named)
     yield None, reading.first_time(names, EXPORTED)
     yield None, reading.export_series(names, EXPORTED)
+    for dataset in EXPORTED:
+        yield None, grafana.chart(dataset, names)
+    for asked in (grafana.experiments, grafana.branches, grafana.freshness):
+        yield None, asked(names)
 
 
 def _names(project: Project) -> Names:
@@ -173,6 +177,9 @@ def _parameters(project: Project, statement: Statement) -> list[Parameter]:
         "slug": "a-slug",
         "branch": "a-branch",
         "slugs": ["a-slug"],
+        "experiment": "a-slug",
+        "branches": ["a-branch"],
+        "minutes": 5,
         "experiments": [{"slug": "a-slug", "start": noon}],
     }
     return [
