@@ -364,6 +364,24 @@ def test_a_final_day_looks_at_its_own_pings_alone_and_everybody_else_at_all(ware
     assert sorted(found) == days
 
 
+def test_a_final_day_that_is_interrupted_at_its_start_leaves_others_to_look_at_all(warehouse):
+    warehouse.deploy()
+    warehouse.load(MAIN_V4, [{"document_id": "d", "submission_timestamp": NOW}])
+    execute = warehouse._file.execute
+
+    def interrupted(sql, *arguments, **options):
+        if "expmon_until" in sql and sql.startswith("SET"):
+            raise KeyboardInterrupt
+        execute(sql, *arguments, **options)
+
+    warehouse._file.execute = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        write(warehouse, DAILY, Partition.of_day(date(2021, 1, 27)), clients("2021-01-27", 1))
+    warehouse._file.execute = execute
+    seen = f"SELECT document_id FROM {STABLE_MAIN_V4.name}"
+    assert warehouse.query(select(seen, DAILY), {}).num_rows == 1
+
+
 def test_a_load_by_key_replaces_the_rows_of_that_key(warehouse):
     for channel in ("beta", "release"):
         loaded = [{"normandy_slug": slug, "channel": channel} for slug in ("a", channel)]

@@ -128,9 +128,9 @@ class DuckDBFile:
     def variables(self, values: Mapping[str, datetime]) -> Iterator[None]:
         """Variables of the connection that are set meanwhile; other threads wait."""
         with self._guard:
-            for name, value in values.items():
-                self.execute(f"SET VARIABLE {name} = TIMESTAMPTZ '{value}'")
             try:
+                for name, value in values.items():
+                    self.execute(f"SET VARIABLE {name} = TIMESTAMPTZ '{value}'")
                 yield
             finally:
                 for name in values if self._connection is not None else ():
