@@ -1,4 +1,4 @@
-"""The directive ``catalogue``: the tables of relations and datasets, from the catalogue itself."""
+"""The directive ``catalogue``: every relation and dataset, from the catalogue itself."""
 
 from __future__ import annotations
 
@@ -6,62 +6,136 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.util.docutils import SphinxDirective
 
 import expmon.catalog
-from expmon.catalog import DATASETS, RELATIONS
+import expmon.statements
+from expmon.catalog import DATASETS, RELATIONS, TIERS
+from expmon.catalog.model import Cadence, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sphinx.application import Sphinx
     from sphinx.util.typing import ExtensionMetadata
 
-    from expmon.catalog.model import Dataset, Relation
+    from expmon.catalog.model import Dataset, Partitioning, Relation
 
 Cell: TypeAlias = "nodes.Node | str"
 
+_FOLDED = "<details><summary>{summary}</summary>"
+_WRITERS = {
+    Cadence.LIVE: "every five minutes",
+    Cadence.HOURLY: "hourly",
+    Cadence.DAILY: "daily",
+}
 
-def relations() -> list[nodes.Node]:
+
+def page(relation: Relation) -> str:
+    """The name of the page below ``datasets`` that has a section for the relation."""
+    if relation in {r for dataset in DATASETS.values() for r in (dataset.table, dataset.view)}:
+        return "derived"
+    if relation.kind is Kind.SOURCE:
+        return "sources"
+    if relation.kind is Kind.TABLE and relation.cadence is None:
+        return "bookkeeping"
+    return "aggregates"
+
+
+def anchor(relation: Relation) -> str:
+    """The id of the relation's section."""
+    return nodes.make_id(relation.name)
+
+
+def _overview() -> Iterator[nodes.Node]:
     """One table: a row for each relation, inputs first."""
-    header = ("Relation", "Kind", "Cadence", "Partitioning", "Description")
+    header = ("Relation", "Kind", "Cadence", "Description")
     rows = (
         (
-            _code(relation.name),
+            _link(relation.name),
             relation.kind.value,
             relation.cadence.value if relation.cadence else "",
-            _partitioning(relation),
             relation.description,
         )
         for relation in RELATIONS.values()
     )
-    return [_table(header, rows, widths=(36, 8, 8, 18, 30))]
+    yield _table(header, rows, widths=(45, 8, 8, 39))
 
 
-def datasets() -> list[nodes.Node]:
-    """A section for each derived dataset: what it is, and its columns."""
-    return [_dataset(dataset) for dataset in DATASETS.values()]
+def _sections(of: str) -> Iterator[nodes.section]:
+    """A section for each relation of the page, or for each dataset with its table and view."""
+    if of == "derived":
+        yield from map(_dataset, DATASETS.values())
+    else:
+        yield from (_relation(r) for r in RELATIONS.values() if page(r) == of)
 
 
 def _dataset(dataset: Dataset) -> nodes.section:
-    section = nodes.section(ids=[nodes.make_id(dataset.name)], names=[dataset.name])
-    section += nodes.title("", "", _code(dataset.name))
-    section += nodes.paragraph("", f"{dataset.description}.")
-    section += _facts(dataset)
-    header = ("Column", "Type", "Description")
-    rows = ((_code(c.name), _code(c.type), c.description) for c in dataset.table.columns)
-    section += _table(header, rows, widths=(20, 20, 60))
+    section = _section(dataset.name, dataset.description, (dataset.table, dataset.view))
+    value = _code(dataset.value) if dataset.value else "each of the other counts, by event"
+    section += _facts(
+        {
+            "Series": dataset.series.value,
+            "Rolls up by": dataset.rollup.value.upper() if dataset.rollup else "nothing",
+            "Value": value,
+            "A row for each": _codes(n for n in dataset.table.column_names if n != "value"),
+            "Table": _code(dataset.table.name),
+            "View": _code(dataset.view.name),
+            **_storage(dataset.table),
+        }
+    )
+    section += _columns(dataset.table)
+    section += _folded_sql(dataset.table, "SQL of the table")
+    section += _folded_sql(dataset.view, "SQL of the view")
     return section
 
 
-def _facts(dataset: Dataset) -> nodes.field_list:
-    facts: dict[str, Cell] = {
-        "Series": dataset.series.value,
-        "Rolls up by": dataset.rollup.value.upper() if dataset.rollup else "nothing",
-        "Value": _code(dataset.value) if dataset.value else "each of the other counts, by event",
-        "Table": _code(dataset.table.name),
-        "View": _code(dataset.view.name),
-    }
+def _relation(relation: Relation) -> nodes.section:
+    section = _section(relation.name, relation.description, (relation,))
+    keys = {r: tier.keys for tier in TIERS for r in (tier.daily, tier.hourly, tier.recents)}
+    grain = (
+        {"A row for each": _codes(("window_start", *keys[relation]))} if relation in keys else {}
+    )
+    section += _facts({"Kind": relation.kind.value, **grain, **_storage(relation)})
+    section += _columns(relation)
+    if relation.kind is Kind.VIEW or relation.cadence is not None:
+        section += _folded_sql(relation, "SQL")
+    return section
+
+
+def _section(title: str, description: str, of: Iterable[Relation]) -> nodes.section:
+    section = nodes.section(ids=[anchor(relation) for relation in of], names=[title])
+    section += nodes.title("", "", _code(title))
+    section += nodes.paragraph("", f"{description}.")
+    return section
+
+
+def _storage(relation: Relation) -> dict[str, Cell]:
+    """Who writes it, from what, and how it lies; nothing about what doesn't apply."""
+    made = "Created by" if relation.kind is Kind.VIEW else "Written by"
+    facts: dict[str, Cell] = {made: _writer(relation)}
+    if relation.inputs:
+        facts["Inputs"] = _joined(map(_link, relation.inputs))
+    if relation.partitioning:
+        facts["Partitioning"] = _partitioning(relation.partitioning)
+    if relation.clustering:
+        facts["Clustering"] = _codes(relation.clustering)
+    if relation.physical:
+        facts["Table behind it"] = _code(relation.physical)
+    return facts
+
+
+def _writer(relation: Relation) -> Cell:
+    if relation.kind is Kind.VIEW:
+        return _code("expmon deploy")
+    if relation.cadence:
+        command = _code(f"expmon run {relation.cadence.value}")
+        return nodes.inline("", "", command, nodes.Text(f", {_WRITERS[relation.cadence]}"))
+    return "ingestion" if relation.kind is Kind.SOURCE else "expmon, as it runs"
+
+
+def _facts(facts: Mapping[str, Cell]) -> nodes.field_list:
     found = nodes.field_list()
     for name, value in facts.items():
         body = nodes.field_body("", nodes.paragraph("", "", _inline(value)))
@@ -69,12 +143,27 @@ def _facts(dataset: Dataset) -> nodes.field_list:
     return found
 
 
-def _partitioning(relation: Relation) -> str:
-    partitioning = relation.partitioning
-    if partitioning is None:
-        return ""
-    kept = f", kept for {partitioning.expiration_days} days" if partitioning.expiration_days else ""
-    return f"{partitioning.unit.value.lower()} of {partitioning.column}{kept}"
+def _columns(relation: Relation) -> nodes.table:
+    rows = ((_code(c.name), _code(c.type), c.description) for c in relation.columns)
+    return _table(("Column", "Type", "Description"), rows, widths=(25, 30, 45))
+
+
+def _folded_sql(relation: Relation, summary: str) -> list[nodes.Node]:
+    """The statement, hidden until it is asked for; formats other than HTML show it."""
+    sql = expmon.sql(relation.name)
+    return [
+        nodes.raw("", _FOLDED.format(summary=summary), format="html"),
+        nodes.literal_block(sql, sql, language="sql"),
+        nodes.raw("", "</details>", format="html"),
+    ]
+
+
+def _partitioning(partitioning: Partitioning) -> Cell:
+    unit = nodes.Text(f"by {partitioning.unit.value.lower()} of ")
+    days, needs = partitioning.expiration_days, partitioning.require_filter
+    kept = f", kept for {days} days" if days else ""
+    needed = "; queries must name partitions" if needs else ""
+    return nodes.inline("", "", unit, _code(partitioning.column), nodes.Text(kept + needed))
 
 
 def _table(
@@ -103,20 +192,46 @@ def _code(text: str) -> nodes.literal:
     return nodes.literal("", text)
 
 
+def _codes(names: Iterable[str]) -> nodes.inline:
+    return _joined(map(_code, names))
+
+
+def _joined(parts: Iterable[nodes.Node]) -> nodes.inline:
+    found = nodes.inline()
+    for part in parts:
+        found += [nodes.Text(", "), part] if found.children else [part]
+    return found
+
+
+def _link(name: str) -> nodes.Node:
+    """A reference to the relation's section, on whatever page it is."""
+    return pending_xref(
+        "", _code(name), refdomain="std", reftype="ref", reftarget=name, refexplicit=True
+    )
+
+
 class Catalogue(SphinxDirective):
-    """``relations``: a table of all of them. ``datasets``: a section for each derived dataset."""
+    """``overview``: a table of all relations. A page's name: a section for each that is there."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """The nodes of the part that is asked for."""
-        for path in Path(expmon.catalog.__file__).parent.glob("*.py"):
-            self.env.note_dependency(path)
-        parts = {"relations": relations, "datasets": datasets}
+        for package in (expmon.catalog, expmon.statements):
+            for path in Path(package.__file__).parent.glob("*.py"):
+                self.env.note_dependency(path)
         part = self.arguments[0]
-        if part not in parts:
-            raise self.error(f"the catalogue has no {part!r}: write {' or '.join(parts)}")
-        return parts[part]()
+        found = [*(_overview() if part == "overview" else _sections(part))]
+        if not found:
+            raise self.error(f"the catalogue has no {part!r}")
+        for relation in RELATIONS.values():
+            if page(relation) == part:
+                self.env.domains.standard_domain.note_hyperlink_target(
+                    relation.name, self.env.docname, anchor(relation), relation.name
+                )
+        for reference in (r for node in found for r in node.findall(pending_xref)):
+            reference["refdoc"] = self.env.docname
+        return found
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
