@@ -11,6 +11,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import expmon.catalog
 import expmon.statements
+from _ext.lineage import picture
 from expmon.catalog import DATASETS, RELATIONS, TIERS
 from expmon.catalog.model import Cadence, Kind
 
@@ -32,7 +33,7 @@ _WRITERS = {
 }
 
 
-def page(relation: Relation) -> str:
+def _page(relation: Relation) -> str:
     """The name of the page below ``datasets`` that has a section for the relation."""
     if relation in {r for dataset in DATASETS.values() for r in (dataset.table, dataset.view)}:
         return "derived"
@@ -43,7 +44,7 @@ def page(relation: Relation) -> str:
     return "aggregates"
 
 
-def anchor(relation: Relation) -> str:
+def _anchor(relation: Relation) -> str:
     """The id of the relation's section."""
     return nodes.make_id(relation.name)
 
@@ -68,7 +69,7 @@ def _sections(of: str) -> Iterator[nodes.section]:
     if of == "derived":
         yield from map(_dataset, DATASETS.values())
     else:
-        yield from (_relation(r) for r in RELATIONS.values() if page(r) == of)
+        yield from (_relation(r) for r in RELATIONS.values() if _page(r) == of)
 
 
 def _dataset(dataset: Dataset) -> nodes.section:
@@ -105,7 +106,7 @@ def _relation(relation: Relation) -> nodes.section:
 
 
 def _section(title: str, description: str, of: Iterable[Relation]) -> nodes.section:
-    section = nodes.section(ids=[anchor(relation) for relation in of], names=[title])
+    section = nodes.section(ids=[_anchor(relation) for relation in of], names=[title])
     section += nodes.title("", "", _code(title))
     section += nodes.paragraph("", f"{description}.")
     return section
@@ -210,8 +211,17 @@ def _link(name: str) -> nodes.Node:
     )
 
 
+def _url(relation: Relation) -> str:
+    """From the page beside the folder, in HTML."""
+    return f"datasets/{_page(relation)}.html#{_anchor(relation)}"
+
+
 class Catalogue(SphinxDirective):
-    """``overview``: a table of all relations. A page's name: a section for each that is there."""
+    """The part of the catalogue that is named.
+
+    ``lineage``: a picture. ``overview``: a table of all relations. A page's name: a section for
+    each relation that is there.
+    """
 
     required_arguments = 1
 
@@ -221,13 +231,15 @@ class Catalogue(SphinxDirective):
             for path in Path(package.__file__).parent.glob("*.py"):
                 self.env.note_dependency(path)
         part = self.arguments[0]
+        if part == "lineage":
+            return [nodes.raw("", picture(_url), format="html")]
         found = [*(_overview() if part == "overview" else _sections(part))]
         if not found:
             raise self.error(f"the catalogue has no {part!r}")
         for relation in RELATIONS.values():
-            if page(relation) == part:
+            if _page(relation) == part:
                 self.env.domains.standard_domain.note_hyperlink_target(
-                    relation.name, self.env.docname, anchor(relation), relation.name
+                    relation.name, self.env.docname, _anchor(relation), relation.name
                 )
         for reference in (r for node in found for r in node.findall(pending_xref)):
             reference["refdoc"] = self.env.docname
