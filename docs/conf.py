@@ -25,6 +25,14 @@ extensions = [
 exclude_patterns = ["_build"]
 # Single backticks of the docstrings name what is documented here, and other code.
 default_role = "py:obj"
+nitpicky = True
+# What other packages have; their documentation is not asked, since the build is without network.
+nitpick_ignore_regex = [
+    ("py:class", r"(datetime\.)?(date|datetime|timedelta)|(pathlib\.)?Path|os\.PathLike"),
+    ("py:class", r"(contextlib\.)?AbstractContextManager"),
+    ("py:class", r"(pd|pa)\.\w+|exp\.Expr|Figure|Credentials"),
+    ("py:obj", r"expmon \w+"),  # a command, in another one's help
+]
 
 autodoc_typehints = "description"
 autodoc_class_signature = "separated"

@@ -11,10 +11,15 @@ import enum
 import re
 from typing import TYPE_CHECKING
 
+from sphinx.util.nodes import make_refnode
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from docutils import nodes
+    from sphinx.addnodes import pending_xref
     from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
     from sphinx.util.typing import ExtensionMetadata
 
 _BEFORE_NAPOLEON = 400
@@ -45,6 +50,21 @@ def _without_constructors(
 ) -> bool | None:
     """The fields say it, or the class's docstring."""
     return name in _CONSTRUCTORS or None
+
+
+def _short_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
+) -> nodes.reference | None:
+    """What single backticks name without its module, if only one thing has that name."""
+    if node.get("refdomain") != "py":
+        return None
+    domain = env.domains.python_domain
+    ending = f".{node['reftarget']}"
+    found = [name for name, entry in domain.objects.items() if name.endswith(ending)]
+    if len(found) != 1:
+        return None
+    place = domain.objects[found[0]]
+    return make_refnode(app.builder, node["refdoc"], place.docname, place.node_id, content)
 
 
 def _untyped_returns(lines: Sequence[str]) -> Iterator[str]:
@@ -95,5 +115,6 @@ def _with_all_fields(lines: Sequence[str], fields: Sequence[str]) -> list[str]:
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Read docstrings before the extension for Google's style does."""
     app.connect("autodoc-process-docstring", _process, priority=_BEFORE_NAPOLEON)
+    app.connect("missing-reference", _short_name)
     app.connect("autodoc-skip-member", _without_constructors)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

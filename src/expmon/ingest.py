@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from expmon.warehouse.protocol import Warehouse
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+"""One file or several."""
 
 _BATCH = 60_000
 """So many pings are loaded in one transaction: with each, DuckDB writes what is new twice."""

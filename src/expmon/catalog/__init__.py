@@ -67,7 +67,7 @@ FETCHABLE: dict[str, Relation] = {
     **{dataset.name: dataset.view for dataset in DERIVED},
     **{view.table: view for view in LIVE_VIEWS},
 }
-"""What `fetch_dataframe` takes: a dataset's short name and the view that it reads."""
+"""What `expmon.fetch_dataframe` takes: a dataset's short name and the view that it reads."""
 
 
 def resolve(name: str) -> Relation:

@@ -158,7 +158,7 @@ class Rollup(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A derived time series: what it counts; `expmon.statements` knows how each kind is computed.
+    """A derived time series: what it counts; its statement is built by ``expmon.statements``.
 
     Attributes:
         value: the measure, an expression over the aggregates' columns.
