@@ -137,6 +137,14 @@ def test_young_and_older_experiments_of_one_export_keep_their_own_grain(played):
     }
 
 
+def test_progress_is_told_once_of_each_experiment(played):
+    for slug in (SLUG, "other"):
+        experiment(played, (date(2021, 1, 24), None), slug=slug)
+    told = []
+    played.export_active(NOW, progress=told.append)
+    assert sorted(told) == [SLUG, "other"]
+
+
 def test_an_experiment_has_every_window_until_exactly_14_days_after_its_start(played):
     experiment(played, (date(2021, 1, 12), None))
     as_of = at("2021-01-26T00:00")

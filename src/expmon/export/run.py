@@ -151,10 +151,10 @@ class Exporter:
         seen: set[str] = set()
         with upload_pool() as pool, closing(self._series(starts, datasets)) as series:
             while some := list(islice(series, _AT_ONCE)):
-                for slug in [slug for slug, _, _ in some if slug not in seen]:
-                    seen.add(slug)
-                    if self.progress is not None:
+                for slug, _, _ in some:
+                    if slug not in seen and self.progress is not None:
                         self.progress(slug)
+                    seen.add(slug)
                 claim.check()
                 own = [file for series in some for file in files(*series)]
                 stale = [f for f in own if known.checksums.get(f.name) != f.crc32c]
