@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import expmon
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -47,3 +51,8 @@ myst_heading_anchors = 2
 html_theme = "furo"
 html_title = f"expmon {version}"
 html_copy_source = False
+
+
+def setup(app: Sphinx) -> None:
+    # sphinx-click doesn't tell what the page is made from, so it is read each time.
+    app.connect("env-get-outdated", lambda *_: ["reference/cli"])
