@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from datetime import UTC, date, datetime
 
 import duckdb
@@ -51,6 +53,15 @@ def table_of(engine, type_, *cells):
     engine.execute(f"CREATE TABLE t (n BIGINT, x {type_})")
     for number, cell in enumerate(cells):
         engine.execute("INSERT INTO t VALUES (?, ?)", [number, cell])
+
+
+def test_a_statement_is_translated_once_and_not_kept_when_it_is_gone():
+    statement = Statement("the_test", sqlglot.parse_one("SELECT 1 AS x", dialect="bigquery"))
+    gone = weakref.ref(statement)
+    assert duckdb_sql(statement) is duckdb_sql(statement)
+    del statement
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_dataset_is_a_schema_whatever_project_it_lies_in(engine):

@@ -187,7 +187,7 @@ class Parameter:
     type: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Statement:
     """A query, or what creates a view, as a tree, and the parameters that it takes.
 

@@ -5,8 +5,8 @@ Each rule rewrites a kind of node, whatever statement it is in.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from sqlglot import exp
 from sqlglot.errors import UnsupportedError
@@ -28,13 +28,22 @@ _STRING = r'"(?:[^"\\]|\\.)*"'
 _NO_JSON = r",\s*[\]}]|(?i:nan|inf)"
 
 
-@lru_cache(maxsize=512)
+_known: WeakKeyDictionary[Statement, str] = WeakKeyDictionary()
+"""What statements are in DuckDB's dialect, while they are in use: trees are large."""
+
+
 def duckdb_sql(statement: Statement) -> str:
     """The statement in DuckDB's dialect; parameters are ``$name``.
 
     Raises:
         UnsupportedSQL: it has no form there.
     """
+    if (sql := _known.get(statement)) is None:
+        sql = _known[statement] = _translated(statement)
+    return sql
+
+
+def _translated(statement: Statement) -> str:
     tree = statement.tree.copy()
     try:
         for rule in RULES:
