@@ -65,6 +65,10 @@ snapshots: .venv/.installed ## write the reviewed SQL in tests/snapshots anew
 mutants: .venv/.installed ## change the statements in one place at a time; the rows must tell (minutes)
 	$(BIN)/python scripts/mutants.py
 
+.PHONY: soak
+soak: .venv/.installed ## seven simulated days with faults all the time, beside the reference (some ten minutes)
+	$(BIN)/python scripts/soak.py
+
 .PHONY: bench
 bench: .venv/.emulators .venv-airflow3/.installed ## measure, and print each figure beside its goal (some 20 minutes)
 	$(BIN)/python benchmarks/suite.py

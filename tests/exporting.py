@@ -95,7 +95,7 @@ class Watched:
     def __init__(self, inner, before=lambda _: None, after=lambda _: None):
         self.inner, self.before, self.after = inner, before, after
         self.url, self.read, self.checksums = inner.url, inner.read, inner.checksums
-        self.generations = inner.generations
+        self.generations, self.close = inner.generations, inner.close
 
     def write(self, name, data, *, generation=None, as_of=None):
         self.before(name)

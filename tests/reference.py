@@ -211,8 +211,12 @@ def of_final_days(played: Played, arrived: Iterable[Arrival]) -> list[Arrival]:
 
 
 def of_written_hours(played: Played, arrived: Iterable[Arrival]) -> list[Arrival]:
-    """Section 4, the hourly tier's share: pings of the hours that are written."""
-    return [a for a in arrived if hour_of(a[0]) in played.written_hours]
+    """Section 4, the hourly tier's share: pings of the hours that are written.
+
+    An hour stays as it was written (section 6): a ping that came later says so of itself.
+    """
+    found = [a for a in arrived if hour_of(a[0]) in played.written_hours]
+    return [a for a in found if not a[1].get("came_after_its_hour_was_written")]
 
 
 def of_recents(played: Played, arrived: Iterable[Arrival]) -> list[Arrival]:
