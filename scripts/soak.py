@@ -42,8 +42,11 @@ from expmon.sandbox import Experiment, Traffic
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-OPENS = datetime.combine(date(2021, 2, 27), time_of_day(), UTC)
-"""The first tick comes five minutes later; pings are sent from the day before on."""
+OPENS = datetime.combine(date(2021, 2, 27), time_of_day(2), UTC)
+"""The first tick comes five minutes later; pings are sent from the day before on.
+
+A day ends at two in the morning: then the date before has all its hours, and is not final yet.
+"""
 DAY = timedelta(days=1)
 CLIENTS = 600
 MIB = 1024 * 1024
@@ -100,7 +103,8 @@ class Day:
 def played(directory: Path, days: float, experiments: int, seed: int) -> Iterator[Day]:
     """The days, each printed when it is over."""
     closes = OPENS + round(days * (DAY / TICK)) * TICK
-    traffic = Traffic((OPENS - DAY).date(), 1 + -(-(closes - OPENS) // DAY), CLIENTS, seed)
+    first = (OPENS - DAY).date()
+    traffic = Traffic(first, (closes.date() - first).days + 1, CLIENTS, seed)
     rng = Random(seed)  # noqa: S311 - faults that are to be repeated
     with Processes() as processes:
         world = World(directory, described(experiments), traffic, processes=processes, rng=rng)
