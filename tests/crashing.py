@@ -61,7 +61,7 @@ class Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._forking:
+        with self._forking, contextlib.suppress(BrokenPipeError):
             self._forking.stdin.close()
 
     def run(
@@ -90,9 +90,13 @@ class Processes:
             "kill_at": kill_at,
             "kill_after": kill_after,
         }
-        self._forking.stdin.write(json.dumps(request, default=datetime.isoformat) + "\n")
-        self._forking.stdin.flush()
-        ended = json.loads(self._forking.stdout.readline())
+        with contextlib.suppress(BrokenPipeError):
+            self._forking.stdin.write(json.dumps(request, default=datetime.isoformat) + "\n")
+            self._forking.stdin.flush()
+        answer = self._forking.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"what makes the processes is gone: {self._forking.wait()}")
+        ended = json.loads(answer)
         return Ended(
             ended["status"],
             [error and tuple(error) for error in ended["errors"]],
