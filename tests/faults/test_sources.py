@@ -98,6 +98,11 @@ def test_a_table_of_ours_or_a_view_that_is_missing_is_named_by_whatever_needs_it
             ("VIEW", "telemetry_derived.events_live", lambda: monitor.run("live", AS_OF)),
             (
                 "TABLE",
+                "telemetry_derived.experiment_enrollment_overall_v1",
+                lambda: monitor.export_active(AS_OF),
+            ),
+            (
+                "TABLE",
                 "monitoring.experimenter_experiments_v1",
                 lambda: monitor.export_active(AS_OF),
             ),

@@ -113,8 +113,10 @@ class DuckDBWarehouse:
     ) -> Iterator[pa.RecordBatch]:
         """A row for each of the statement's groups, one at a time."""
         rows, keys, array = ordered_rows(statement)
-        batches = self._file.batches(duckdb_sql(rows), parameters, name=statement.name)
-        return gathered(batches, keys, array)
+        with self._explained():
+            yield from gathered(
+                self._file.batches(duckdb_sql(rows), parameters, name=statement.name), keys, array
+            )
 
     def write(self, writes: Iterable[Write]) -> Iterator[Written]:
         """Replace the partitions one after the other."""
