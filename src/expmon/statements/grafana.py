@@ -13,14 +13,12 @@ from sqlglot import exp
 from expmon.catalog import DATASETS, EXPORTED
 from expmon.catalog.model import Parameter, Rollup, Series, Statement
 from expmon.statements.build import expression, select, table, union_all, where, with_steps
-from expmon.statements.reading import ROLLED_UP
+from expmon.statements.reading import END, ROLLED_UP, START
 from expmon.statements.render import render
 
 if TYPE_CHECKING:
     from expmon.catalog.model import Dataset, Names
 
-START = Parameter("start", "TIMESTAMP")
-END = Parameter("end", "TIMESTAMP")
 MINUTES = Parameter("minutes", "INT64")
 EXPERIMENT = Parameter("experiment", "STRING")
 BRANCHES = Parameter("branches", "ARRAY<STRING>")
