@@ -112,7 +112,7 @@ def _play(monitor: expmon.Monitor, place: Path) -> None:
             f"DELETE FROM {relation} WHERE window_start >= $start AND window_start < $end",
             {"start": gap, "end": gap + timedelta(hours=1)},
         )
-        monitor.warehouse._file.execute(  # noqa: SLF001
+        monitor.warehouse._file.execute(  # noqa: SLF001 - as above
             "DELETE FROM telemetry_derived.expmon_partitions_v1 "
             'WHERE relation = $name AND "partition" = $partition',
             {"name": relation, "partition": Partition.of_hour(gap).id},
@@ -283,7 +283,9 @@ _SWAPPED: dict[type[exp.Expr], type[exp.Expr]] = {
 }
 
 
-def _changes(node: exp.Expr) -> Iterator[tuple[str, Callable[[Any], Any]]]:  # noqa: C901, PLR0912
+def _changes(  # noqa: C901, PLR0912 - a list of cases
+    node: exp.Expr,
+) -> Iterator[tuple[str, Callable[[Any], Any]]]:
     """What can be changed at a node, each with the change."""
     if (other := _SWAPPED.get(type(node))) is not None:
         yield f"{node.key} to {other.key}", lambda n: n.replace(other(**n.args))

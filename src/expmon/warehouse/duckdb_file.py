@@ -70,7 +70,8 @@ class DuckDBFile:
         """The rows of a query as they come, of the moment when the first is asked for.
 
         Arguments and errors as of `execute`. What is sorted or grouped waits on disk, beside the
-        file, where it would take more than 400 MB of memory.
+        file, where it would take more than 400 MB of memory: a limit that other queries of this
+        process have meanwhile, too.
         """
         with self._translated(sql, name):
             with self._guard:
