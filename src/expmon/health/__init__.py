@@ -1,0 +1,1 @@
+"""Whether something is wrong with an experiment: evidence, checks, reports, alerts."""
