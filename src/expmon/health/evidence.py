@@ -1,8 +1,8 @@
 """Evidence that counts are not split as they should be, valid at whichever moment one looks.
 
 An e-value says how many times better the counts are explained by some other split than by the
-expected one. If the expected one is true, the chance that it ever reaches 1/α, however often one
-looks, is at most α. The other splits are weighed by a Dirichlet distribution around the expected
+expected one. If the expected one is true, the chance that it ever reaches 1/alpha, however often one
+looks, is at most alpha. The other splits are weighed by a Dirichlet distribution around the expected
 one: Lindon and Malek, "Anytime-Valid Inference For Multinomial Count Data", NeurIPS 2022.
 
 All logarithms are natural. Counts are of clients, or of events one per client.
@@ -71,7 +71,7 @@ def share_intervals(
 ) -> list[tuple[float, float]]:
     """Where each branch's true share lies, at all times and for all branches at once.
 
-    A share is outside where every split that has it has an e-value of 1/α against it. The chance
+    A share is outside where every split that has it has an e-value of 1/alpha against it. The chance
     that any true share is ever outside is at most ``alpha``.
 
     Args:
@@ -85,7 +85,7 @@ def share_intervals(
     """
     total = sum(counts)
     bound = log_alternative(counts, shares, concentration) + math.log(alpha)
-    found = []
+    found: list[tuple[float, float]] = []
     for count in counts:
         # The likeliest split with this share gives the rest to the others as they have it.
         others = list(counts)
