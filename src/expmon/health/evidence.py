@@ -1,9 +1,9 @@
 """Evidence that counts are not split as they should be, valid at whichever moment one looks.
 
 An e-value says how many times better the counts are explained by some other split than by the
-expected one. If the expected one is true, the chance that it ever reaches 1/alpha, however often one
-looks, is at most alpha. The other splits are weighed by a Dirichlet distribution around the expected
-one: Lindon and Malek, "Anytime-Valid Inference For Multinomial Count Data", NeurIPS 2022.
+expected one. If the expected one is true, the chance that it ever reaches 1/alpha is at most alpha,
+however often one looks. The other splits are weighed by a Dirichlet distribution around the
+expected one: Lindon and Malek, "Anytime-Valid Inference For Multinomial Count Data", NeurIPS 2022.
 
 All logarithms are natural. Counts are of clients, or of events one per client.
 """
@@ -71,8 +71,8 @@ def share_intervals(
 ) -> list[tuple[float, float]]:
     """Where each branch's true share lies, at all times and for all branches at once.
 
-    A share is outside where every split that has it has an e-value of 1/alpha against it. The chance
-    that any true share is ever outside is at most ``alpha``.
+    A share is outside where every split that has it has an e-value of 1/alpha against it. The
+    chance that any true share is ever outside is at most ``alpha``.
 
     Args:
         counts: of each branch.
