@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from expmon import config
 from expmon.catalog import DATASETS, EXPORTED, near
+from expmon.catalog.health import HEALTH, RATIOS
 from expmon.catalog.model import Cadence
 from expmon.catalog.sources import EXPERIMENTS
 from expmon.errors import ConfigError, InvalidInput, InvalidTime, UnknownDataset
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from expmon.export.run import Export, Exporter
     from expmon.export.store import Store
     from expmon.findings import Finding
+    from expmon.health.report import HealthReport
     from expmon.ingest import Ingested, Paths
     from expmon.materialize.drift import DayDrift
-    from expmon.materialize.run import Run, SharedRun
+    from expmon.materialize.run import Computed, Run, SharedRun
     from expmon.materialize.schedule import Settings
     from expmon.materialize.status import Status
     from expmon.materialize.step import Plan, Step
@@ -154,6 +156,7 @@ class Monitor:
             self.warehouse,
             lambda state: plan(kind, moment, state=state, settings=self.settings),
             wait=_waiting(wait),
+            computed=self._computed(),
             before=progress,
         )
 
@@ -187,7 +190,23 @@ class Monitor:
             lambda state: plan(kind, moment, state=state, settings=self.settings),
             run_id=run_id,
             wait=_waiting(wait),
+            computed=self._computed(),
         )
+
+    def _computed(self) -> Computed:
+        """How the rows come about that a live run doesn't leave to the engine."""
+
+        def seen(as_of: datetime) -> dict[str, Any]:
+            from expmon.health import assess
+
+            return {"seen": assess.seen(self.warehouse, self.settings, as_of)}
+
+        def found(as_of: datetime) -> dict[str, Any]:
+            from expmon.health import assess
+
+            return {"found": assess.found(self.warehouse, self.settings, as_of)}
+
+        return {RATIOS.name: seen, HEALTH.name: found}
 
     def backfill(
         self,
@@ -236,6 +255,37 @@ class Monitor:
         from expmon.materialize.status import status
 
         return status(_moment(as_of), state=self.warehouse.state(), settings=self.settings)
+
+    def health(self, slug: str, as_of: datetime | None = None) -> HealthReport:
+        """What the health checks say of an experiment, active or not.
+
+        Args:
+            slug: of the experiment; without metadata no branches are compared.
+            as_of: for which moment.
+
+        Raises:
+            InvalidSlug: the text can't be a slug.
+            UnknownExperiment: there is neither metadata of it nor an event in four weeks.
+            InvalidTime: ``as_of`` has no zone, or is in the future.
+            NotDeployed: there are no tables yet.
+        """
+        from expmon.health.assess import report
+
+        return report(self.warehouse, self.settings, _moment(as_of), [checked_slug(slug)])
+
+    def health_active(self, as_of: datetime | None = None) -> HealthReport:
+        """What the health checks say of every active experiment, in a fixed number of queries.
+
+        Args:
+            as_of: for which moment.
+
+        Raises:
+            InvalidTime: ``as_of`` has no zone, or is in the future.
+            NotDeployed: there are no tables yet.
+        """
+        from expmon.health.assess import report
+
+        return report(self.warehouse, self.settings, _moment(as_of))
 
     def drift(self, as_of: datetime | None = None, *, days: int = 7) -> list[DayDrift]:
         """How far the live counts of final days were from the final ones, per experiment.

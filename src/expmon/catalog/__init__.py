@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from expmon.catalog import bookkeeping, sources
 from expmon.catalog.derived import DERIVED, LIVE_VIEWS
 from expmon.catalog.enrollment import ENROLLMENT
+from expmon.catalog.health import HEALTH, HEALTH_VIEW, RATIOS
 from expmon.catalog.model import Kind, Relation, Series
 from expmon.catalog.population import ACTIVE_CLIENTS
 from expmon.catalog.search import SEARCH
@@ -59,6 +60,9 @@ RELATIONS: dict[str, Relation] = _in_order(
         bookkeeping.SCHEMA,
         *(r for d in DERIVED for r in (d.table, d.view)),
         *LIVE_VIEWS,
+        RATIOS,
+        HEALTH,
+        HEALTH_VIEW,
     ]
 )
 """Every source, table and view by name, each after its inputs."""

@@ -10,7 +10,7 @@ from expmon.catalog import DATASETS, RELATIONS, TIERS
 from expmon.catalog.model import Cadence, Names, Relation, Series
 from expmon.errors import InvalidTime, SourceMissing
 from expmon.materialize.derived_days import derived_steps, recents_start
-from expmon.materialize.step import Plan, Step, recents_step, step
+from expmon.materialize.step import Plan, Step, health_steps, recents_step, step
 from expmon.windows import DAY, HOUR, Partition, day_start, days, hours
 
 if TYPE_CHECKING:
@@ -227,4 +227,4 @@ def _live(given: _Given) -> list[Step]:
         steps.append(recents_step(tiers.recents, start, given.as_of, names=given.names))
     for dataset in DATASETS.values():
         steps += derived_steps(dataset, given.as_of, given.state, names=given.names)
-    return steps
+    return [*steps, *health_steps(given.as_of, names=given.names)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from expmon.catalog import DATASETS
 from expmon.catalog.model import Series
@@ -13,7 +14,7 @@ from expmon.catalog.model import Series
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from expmon.materialize.step import Plan, Step
     from expmon.warehouse.protocol import State, Warehouse, Write, Written
@@ -23,6 +24,10 @@ log = logging.getLogger(__name__)
 _READ_THEMSELVES = frozenset(
     dataset.table.name for dataset in DATASETS.values() if dataset.series is Series.CUMULATIVE
 )
+
+Computed = Mapping[str, "Callable[[datetime], Mapping[str, Any]]"]
+"""By a relation's name: from a step's ``as_of`` to the parameters that Python computes."""
+NOTHING_COMPUTED: Computed = {}
 
 _DAYS_OF_A_TICK = 3
 """Recents of 48 hours supply so many days."""
@@ -41,6 +46,7 @@ def run(
     make_plan: Callable[[State], Plan],
     *,
     wait: timedelta,
+    computed: Computed = NOTHING_COMPUTED,
     before: Callable[[Step], None] | None = None,
 ) -> Run:
     """Plan under the lease, and write the steps, level by level.
@@ -53,6 +59,7 @@ def run(
         warehouse: where to.
         make_plan: from what the engine holds to what must be written.
         wait: how long to wait for another run.
+        computed: for relations whose rows are computed here: what gives their parameters.
         before: called with each step before it is written, to show progress.
 
     Raises:
@@ -62,7 +69,7 @@ def run(
     with warehouse.lease(wait):
         plan = _noted(make_plan(warehouse.state()))
         with warehouse.at_once() if _is_tick(plan) else nullcontext():
-            return _written(warehouse, plan, before)
+            return _written(warehouse, plan, computed, before)
 
 
 @runtime_checkable
@@ -92,12 +99,14 @@ class SharedRun:
     Attributes:
         run_id: tasks with the same one share the lease.
         wait: how long to wait for another run.
+        computed: as of `run`.
     """
 
     warehouse: Warehouse
     make_plan: Callable[[State], Plan]
     run_id: str
     wait: timedelta
+    computed: Computed = field(default_factory=dict)
 
     def plan(self) -> Plan:
         """What is due. Other runs are kept out from here on, where the engine can.
@@ -126,7 +135,7 @@ class SharedRun:
             plan = self.make_plan(self.warehouse.state())
             due = [step for step in plan.steps if step.relation.name == relation]
             steps = tuple(step for step in due if step.partition.id <= through)
-            return _written(self.warehouse, replace(plan, steps=steps))
+            return _written(self.warehouse, replace(plan, steps=steps), self.computed)
 
     def end(self) -> None:
         """Let other runs in, after the last step."""
@@ -151,15 +160,29 @@ def _noted(plan: Plan) -> Plan:
     return plan
 
 
-def _written(warehouse: Warehouse, plan: Plan, before: Callable[[Step], None] | None = None) -> Run:
+def _written(
+    warehouse: Warehouse,
+    plan: Plan,
+    computed: Computed,
+    before: Callable[[Step], None] | None = None,
+) -> Run:
     """Write the steps, level by level."""
     written: dict[str, Written] = {}
     for level in levels(plan.steps):
-        entries = warehouse.write(_announced(level, before))
+        filled = (_filled(step, computed) for step in level)
+        entries = warehouse.write(_announced(filled, before))
         for step, entry in zip(level, entries, strict=True):
             written[step.destination] = entry
             _log(step, entry)
     return Run(plan, tuple(written[step.destination] for step in plan.steps))
+
+
+def _filled(step: Step, computed: Computed) -> Step:
+    """The step with its computed parameters, if it has some; what it reads has been written."""
+    if step.relation.name not in computed:
+        return step
+    parameters = {**step.parameters, **computed[step.relation.name](step.as_of)}
+    return replace(step, parameters=parameters)
 
 
 def _announced(steps: Iterable[Step], before: Callable[[Step], None] | None) -> Iterator[Write]:

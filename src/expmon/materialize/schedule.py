@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from expmon.catalog.model import Names
+from expmon.health.settings import HealthSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the tables lie, and the schedule: what is configured of a plan."""
+    """Where the tables lie, the schedule, and the health checks."""
 
     names: Names = field(default_factory=Names)
     schedule: Schedule = field(default_factory=Schedule)
+    health: HealthSettings = field(default_factory=HealthSettings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from expmon.catalog.health import HEALTH, RATIOS
 from expmon.statements import materialization
 from expmon.warehouse.protocol import Write
 from expmon.windows import DAY, WINDOW, Partition, latest_window
@@ -75,6 +76,33 @@ def step(
     statement = materialization(relation, names)
     wanted = {parameter.name: values[parameter.name] for parameter in statement.parameters}
     return Step(relation, partition, statement, wanted, as_of, reason)
+
+
+def health_steps(as_of: datetime, *, names: Names) -> list[Step]:
+    """The steps that write the planned ratios, and what the health checks find.
+
+    Their rows are computed in Python from what was written before them: the run fills in their
+    parameters as it gets there.
+    """
+    ratios, health = (materialization(relation, names) for relation in (RATIOS, HEALTH))
+    return [
+        Step(
+            RATIOS,
+            Partition.whole(),
+            ratios,
+            {"seen": ()},
+            as_of,
+            "each live run remembers the planned ratios",
+        ),
+        Step(
+            HEALTH,
+            Partition.of_day(as_of.date()),
+            health,
+            {"time": as_of, "found": ()},
+            as_of,
+            "each live run looks at the health of active experiments",
+        ),
+    ]
 
 
 def recents_step(relation: Relation, start: datetime, as_of: datetime, *, names: Names) -> Step:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from expmon.catalog import DATASETS, RELATIONS, TIERS, resolve
+from expmon.catalog.health import HEALTH, RATIOS
 from expmon.catalog.model import Kind, Parameter, Relation, Series, Statement
 from expmon.catalog.population import ACTIVE_CLIENTS
 from expmon.catalog.sources import EVENTS_LIVE
 from expmon.errors import InvalidInput
-from expmon.statements import counting, tiers
+from expmon.statements import counting, health, tiers
 from expmon.statements.build import select, table, tables_of
 from expmon.statements.derived import derived
 from expmon.statements.render import document, render
@@ -57,6 +58,8 @@ def materialization(relation: Relation, names: Names) -> Statement:
         if relation in {tier.hourly, tier.recents}:
             query = _COUNTING[tier.name](names, final=False)
             return Statement(relation.name, query, (START, END))
+    if relation in {RATIOS, HEALTH}:
+        return health.written(relation, names)
     raise ValueError(f"{relation.name} is not computed by a statement of its own")
 
 

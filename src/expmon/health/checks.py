@@ -1,0 +1,604 @@
+"""The checks, each a function of what was observed of one experiment.
+
+Those that compare branches are valid however often one looks; see `expmon.health.evidence`. The
+others hold what happened in the last hours against the same hours of the days before.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from expmon.health.evidence import (
+    log_alternative,
+    log_evidence,
+    most_evidence,
+    share_intervals,
+)
+from expmon.health.finding import HealthFinding, Share, Verdict
+from expmon.windows import DAY, HOUR, day_start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from expmon.health.observed import Observed, Phase
+    from expmon.health.settings import HealthSettings
+
+    Check = Callable[[Observed, HealthSettings], HealthFinding]
+
+SPANS = (6, 24)
+"""So many hours are held against those of the days before; the first with enough events."""
+PAST_DAYS = 7
+"""With so many days before: each weekday is among them."""
+FEWEST = 15
+"""Hours in which fewer events are usual say nothing."""
+RARE, VERY_RARE = math.log(1e-4), math.log(1e-6)
+FAILING, MAY_FAIL = 0.10, 0.02
+"""Failures as a share of clients: more are an alarm, or suspect."""
+
+
+def split(observed: Observed, settings: HealthSettings) -> HealthFinding:
+    """Whether enrollments divide as planned, over all phases together."""
+    if (reason := _no_comparison(observed)) is not None:
+        return _finding(observed, "split", Verdict.NOT_APPLICABLE, reason)
+    phases = [_Compared.of_split(phase, settings) for phase in observed.phases]
+    return _comparison(observed, settings, "split", phases)
+
+
+def unenrollment(observed: Observed, settings: HealthSettings) -> HealthFinding:
+    """Whether the branches' clients leave alike, given how many were there in each window."""
+    reason = _no_comparison(observed) or _is_over(observed)
+    if reason is not None:
+        return _finding(observed, "unenrollment", Verdict.NOT_APPLICABLE, reason)
+    phases = [_Compared.of_unenrollments(phase, settings) for phase in observed.phases]
+    return _comparison(observed, settings, "unenrollment", phases)
+
+
+def branches(observed: Observed, settings: HealthSettings) -> HealthFinding:
+    """Whether clients enroll in branches that are not planned."""
+    del settings
+    experiment = observed.experiment
+    if experiment.is_rollout or not experiment.ratios:
+        reason = (
+            "A rollout has no branches to compare."
+            if experiment.is_rollout
+            else "The metadata has no branches of it."
+        )
+        return _finding(observed, "branches", Verdict.NOT_APPLICABLE, reason)
+    strangers: dict[str, int] = {}
+    for phase in observed.phases:
+        for branch, counts in phase.counts.items():
+            if branch not in phase.ratios and counts.enroll:
+                strangers[branch] = strangers.get(branch, 0) + counts.enroll
+    if not strangers:
+        return _finding(observed, "branches", Verdict.OK, "All branches with clients are planned.")
+    branch, value = max(strangers.items(), key=lambda item: item[1])
+    others = f" (and {len(strangers) - 1} more such branches)" if len(strangers) > 1 else ""
+    return HealthFinding(
+        experiment.slug,
+        "branches",
+        Verdict.SUSPECT,
+        f"{_clients(value)} enrolled in the branch {branch}{others}, for which none are planned.",
+        "Compare the branches in the telemetry with those in Experimenter: one may have been "
+        "renamed or removed, or its ratio set to 0, while clients still enroll.",
+        branch=branch,
+        value=value,
+        expected=0.0,
+    )
+
+
+def enrollment(observed: Observed, settings: HealthSettings) -> HealthFinding:
+    """Whether clients enroll at all, and as many as in the same hours of the days before."""
+    del settings
+    experiment, check = observed.experiment, "enrollment"
+    if (reason := _is_over(observed)) is not None:
+        return _finding(observed, check, Verdict.NOT_APPLICABLE, reason)
+    ends = experiment.enrollment_end_date
+    if ends is not None and observed.as_of >= day_start(ends):
+        reason = f"Enrollment ended on {ends}."
+        return _finding(observed, check, Verdict.NOT_APPLICABLE, reason)
+    if observed.feed.problem:
+        reason = f"The data is late, so nothing can be said: {observed.feed.problem}."
+        return _finding(observed, check, Verdict.NOT_ENOUGH_DATA, reason)
+    if not observed.counted("enroll"):
+        return _nobody(observed)
+    spans = _against_days_before(observed, "enroll")
+    compared = next((span for span in spans if span.least >= FEWEST), None)
+    if compared is None:
+        sentence = "Too few clients have enrolled, or for too short a time, to say what is usual."
+        return _finding(observed, check, Verdict.NOT_ENOUGH_DATA, sentence)
+    recent, usual = compared.recent, compared.least
+    # Chernoff's bound on so few where so many are usual.
+    luck = -_divergence(recent, usual) if recent < usual else 0.0
+    verdict = Verdict.OK
+    if recent <= 0.1 * usual and luck <= VERY_RARE:
+        verdict = Verdict.ALARM
+    elif recent <= 0.5 * usual and luck <= RARE:
+        verdict = Verdict.SUSPECT
+    said = f"{_clients(recent)} enrolled in the last {compared.hours} hours"
+    if verdict is Verdict.OK:
+        sentence = f"{said}; in the same hours of the days before it was {compared.range}."
+        action = ""
+    else:
+        sentence = (
+            f"Only {said[0].lower()}{said[1:]}, where it was {compared.range} in the same hours of "
+            "the days before."
+        )
+        action = (
+            "See whether the recipe was changed or ended, or a release has lost the targeted "
+            "clients; if other experiments dropped as well, it is not this one."
+        )
+    return HealthFinding(
+        experiment.slug,
+        check,
+        verdict,
+        sentence,
+        action,
+        value=recent,
+        expected=usual,
+    )
+
+
+def forecast(observed: Observed, settings: HealthSettings) -> HealthFinding:
+    """How many clients will have enrolled, or when as many as are wanted."""
+    experiment, check = observed.experiment, "forecast"
+    ends = _planned_end(observed)
+    target = settings.targets.get(experiment.slug)
+    if (reason := _is_over(observed)) is not None:
+        return _finding(observed, check, Verdict.NOT_APPLICABLE, reason)
+    if target is None and ends is None:
+        reason = "Neither an end of enrollment nor a target is known."
+        return _finding(observed, check, Verdict.NOT_APPLICABLE, reason)
+    if ends is not None and observed.as_of >= ends:
+        reason = f"The planned enrollment ended on {ends:%Y-%m-%d}."
+        return _finding(observed, check, Verdict.NOT_APPLICABLE, reason)
+    days = _whole_days(observed, "enroll")
+    if len(days) < 3 or observed.feed.problem:
+        sentence = "A forecast takes three whole days of enrollment, and data that is not late."
+        return _finding(observed, check, Verdict.NOT_ENOUGH_DATA, sentence)
+    pace = _Pace.of(days, observed.counted("enroll"))
+    text = f"{_clients(pace.so_far)} have enrolled, and some {pace.mean:,.0f} more do a day"
+    if target is not None:
+        return _towards(observed, pace, target, text)
+    assert ends is not None  # noqa: S101 - one of the two is known
+    left = (ends - observed.as_of) / DAY
+    low, expected, high = pace.after(left)
+    return HealthFinding(
+        experiment.slug,
+        check,
+        Verdict.OK,
+        f"{text}: some {expected:,.0f} ({low:,.0f} to {high:,.0f}, 8 times of 10) will have when "
+        f"the planned enrollment ends on {ends:%Y-%m-%d}.",
+        value=pace.so_far,
+        expected=expected,
+        low=low,
+        high=high,
+    )
+
+
+def leaving(observed: Observed, settings: HealthSettings) -> HealthFinding:
+    """Whether more clients leave than in the same hours of the days before."""
+    del settings
+    check = "leaving"
+    if (reason := _is_over(observed)) is not None:
+        return _finding(observed, check, Verdict.NOT_APPLICABLE, reason)
+    if observed.feed.problem:
+        reason = f"The data is late, so nothing can be said: {observed.feed.problem}."
+        return _finding(observed, check, Verdict.NOT_ENOUGH_DATA, reason)
+    spans = _against_days_before(observed, "unenroll")
+    if not spans:
+        sentence = "There is no day before to compare with."
+        return _finding(observed, check, Verdict.NOT_ENOUGH_DATA, sentence)
+    compared = spans[0]
+    recent, usual = compared.recent, max(*compared.before, 1)
+    luck = -_divergence(recent, usual) if recent > usual else 0.0
+    verdict = Verdict.OK
+    if recent >= 4 * usual and luck <= VERY_RARE:
+        verdict = Verdict.ALARM
+    elif recent >= 2 * usual and luck <= RARE:
+        verdict = Verdict.SUSPECT
+    sentence = (
+        f"{_clients(recent)} left in the last {compared.hours} hours; in the same hours of the "
+        f"days before it was {compared.range}."
+    )
+    return HealthFinding(
+        observed.experiment.slug,
+        check,
+        verdict,
+        sentence,
+        "See whether a release or a change of the recipe makes clients unenroll, or users opt out."
+        if verdict.is_bad
+        else "",
+        value=recent,
+        expected=usual,
+    )
+
+
+def failures(observed: Observed, settings: HealthSettings) -> HealthFinding:
+    """Whether enrolling, unenrolling, updating or validating fails, in the last 24 hours."""
+    found = [f for kind in _FAILURES if (f := _failing(observed, settings, kind)) is not None]
+    if not found:
+        sentence = "Nothing failed in the last 24 hours."
+        return _finding(observed, "failures", Verdict.OK, sentence)
+    return max(found, key=lambda f: (f.verdict.rank, f.low or 0.0))
+
+
+def freshness(observed: Observed, settings: HealthSettings) -> HealthFinding:
+    """Whether what is not there is late, or truly nothing."""
+    del settings
+    feed, last, check = observed.feed, observed.last_window, "freshness"
+    if feed.problem:
+        return _finding(
+            observed, check, Verdict.NOT_ENOUGH_DATA, f"The data is late: {feed.problem}."
+        )
+    until = f"The data is there up to {_time(feed.until)}" if feed.until else "There is no data yet"
+    if last is None:
+        sentence = f"{until}, and nothing was ever counted of this experiment."
+    elif observed.as_of - last <= HOUR:
+        sentence = f"{until}."
+    else:
+        sentence = f"{until}; after {_time(last)} there truly was no event of this experiment."
+    if last is not None and observed.last_search is None:
+        app = observed.experiment.app_name or "its application"
+        sentence += (
+            f" No main ping of its clients came in two days: where {app} sends none, searches are "
+            "not defined."
+        )
+    return _finding(observed, check, Verdict.OK, sentence)
+
+
+CHECKS: Mapping[str, Check] = {
+    check.__name__: check
+    for check in (
+        split,
+        branches,
+        enrollment,
+        forecast,
+        unenrollment,
+        leaving,
+        failures,
+        freshness,
+    )
+}
+"""Every check by its name, in the order of reports."""
+
+COMPARING = ("split", "unenrollment")
+"""The checks with e-values."""
+
+_FAILURES = {
+    "enroll_failed": "enrollments",
+    "unenroll_failed": "unenrollments",
+    "update_failed": "updates",
+    "validation_failed": "validations of the recipe",
+}
+_OF_NEW_CLIENTS = ("enroll_failed", "validation_failed")
+
+
+class _Compared(NamedTuple):
+    """The counts of one phase beside what was expected."""
+
+    phase: Phase
+    counts: list[int]
+    expected: list[float]
+    log_e: float
+    most: float
+
+    @classmethod
+    def of_split(cls, phase: Phase, settings: HealthSettings) -> _Compared:
+        shares = list(phase.shares.values())
+        counts = [phase.of(branch).enroll for branch in phase.ratios]
+        total = sum(counts)
+        log_e = log_evidence(counts, shares, settings.concentration)
+        most = most_evidence(total, shares, settings.concentration)
+        return cls(phase, counts, [total * share for share in shares], log_e, most)
+
+    @classmethod
+    def of_unenrollments(cls, phase: Phase, settings: HealthSettings) -> _Compared:
+        shares = list(phase.shares.values())
+        found = [phase.of(branch) for branch in phase.ratios]
+        counts = [branch.compared for branch in found]
+        log_e = log_alternative(counts, shares, settings.concentration)
+        log_e -= math.fsum(branch.log_null for branch in found)
+        most = most_evidence(sum(counts), shares, settings.concentration)
+        return cls(phase, counts, [branch.expected for branch in found], log_e, most)
+
+
+def _comparison(
+    observed: Observed, settings: HealthSettings, check: str, phases: Sequence[_Compared]
+) -> HealthFinding:
+    """What the phases say together: their e-values are multiplied."""
+    experiment = observed.experiment.slug
+    log_e = math.fsum(phase.log_e for phase in phases)
+    total = sum(sum(phase.counts) for phase in phases)
+    enough = -math.log(settings.alpha)
+    told = "enrolled" if check == "split" else "unenrolled"
+    # With as few, not even all in one branch would be evidence enough.
+    if math.fsum(phase.most for phase in phases) < enough and log_e < enough:
+        verdict = Verdict.NOT_ENOUGH_DATA
+        if observed.phases and not any(phase.counts for phase in observed.phases):
+            sentence = f"Nobody has {told} yet."
+        else:
+            sentence = f"{_clients(total)} {_have(total)} {told}: too few to tell."
+        return HealthFinding(experiment, check, verdict, sentence, value=total, log_e=log_e)
+    verdict = Verdict.OK
+    if log_e >= enough:
+        verdict = Verdict.ALARM
+    elif log_e >= enough / 2:
+        verdict = Verdict.SUSPECT
+    worst = max(phases, key=lambda phase: phase.log_e)
+    shares = _shares(worst, settings)
+    count = sum(worst.counts)
+    most = max(shares, key=lambda share: abs(share.value - share.expected))
+    when = ""
+    if len(phases) > 1:
+        when = f" From {_time(worst.phase.start)} to {_time(worst.phase.finish)},"
+    plan = (
+        f"where {_percent(most.expected / count)} were planned"
+        if check == "split"
+        else f"where {_percent(most.expected / count)} would be as many as elsewhere"
+    )
+    sentence = (
+        f"{when} {_clients(count)} {_have(count)} {told}; {_percent(most.value / count)} of them "
+    ).strip()
+    sentence += f" {'are in' if check == 'split' else 'left'} {most.branch}, {plan}."
+    sentence += {
+        Verdict.OK: " That is within what chance does.",
+        Verdict.SUSPECT: " That may still be chance, but begins to look wrong.",
+        Verdict.ALARM: (
+            f" By chance alone this would ever be seen in fewer than 1 of {1 / settings.alpha:,.0f}"
+            " experiments, however often one looks."
+        ),
+    }[verdict]
+    return HealthFinding(
+        experiment,
+        check,
+        verdict,
+        sentence,
+        _ACTIONS[check] if verdict.is_bad else "",
+        branch=most.branch,
+        value=most.value,
+        expected=most.expected,
+        low=most.low,
+        high=most.high,
+        log_e=log_e,
+        shares=shares,
+    )
+
+
+_ACTIONS = {
+    "split": (
+        "Don't compare the branches before it is explained: look for a branch whose clients can't "
+        "enroll or are lost before they report, and for a change at the time it began."
+    ),
+    "unenrollment": (
+        "See what this branch does to its clients: those who stay differ from those who left, so "
+        "what they do can't simply be compared."
+    ),
+}
+
+
+def _shares(compared: _Compared, settings: HealthSettings) -> tuple[Share, ...]:
+    planned = list(compared.phase.shares.values())
+    intervals = share_intervals(compared.counts, planned, settings.alpha, settings.concentration)
+    return tuple(
+        Share(branch, value, expected, low, high)
+        for branch, value, expected, (low, high) in zip(
+            compared.phase.ratios, compared.counts, compared.expected, intervals, strict=True
+        )
+    )
+
+
+def _no_comparison(observed: Observed) -> str | None:
+    """Why there are no branches to compare."""
+    experiment = observed.experiment
+    planned = [branch for branch, ratio in experiment.ratios.items() if ratio]
+    reasons = {
+        "There is no metadata of it, so nobody knows what is planned.": not experiment.is_known,
+        "A rollout has no branches to compare.": experiment.is_rollout,
+        "The metadata has no branches of it, so nobody knows what is planned.": (
+            not experiment.ratios
+        ),
+        "The metadata has a ratio above 0 for none of its branches.": not planned,
+        f"It has one planned branch only, {''.join(planned[:1])}.": len(planned) == 1,
+        "The planned ratios have just been changed, and clients have to hear of it first.": (
+            not observed.phases
+        ),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _is_over(observed: Observed) -> str | None:
+    """Why nothing is expected any more."""
+    end = observed.experiment.end_date
+    if end is not None and observed.as_of >= day_start(end + DAY):
+        return f"It ended on {end}."
+    return None
+
+
+def _nobody(observed: Observed) -> HealthFinding:
+    """What it means that nobody has ever enrolled."""
+    start = observed.experiment.start_date
+    verdict, sentence = Verdict.NOT_ENOUGH_DATA, "Nobody has enrolled yet."
+    if start is not None and (age := observed.as_of - day_start(start)) >= DAY:
+        # The metadata has the day of the start, not the hour.
+        verdict = Verdict.ALARM if age >= 1.5 * DAY else Verdict.SUSPECT
+        sentence = f"Nobody has enrolled since it started on {start}."
+    return HealthFinding(
+        observed.experiment.slug,
+        "enrollment",
+        verdict,
+        sentence,
+        "See whether the recipe is published, and whether any client is targeted by it."
+        if verdict.is_bad
+        else "",
+        value=0,
+    )
+
+
+class _Before(NamedTuple):
+    """The last hours, and the same ones of the days before, yesterday first."""
+
+    hours: int
+    recent: int
+    before: list[int]
+
+    @property
+    def least(self) -> float:
+        """How many are to be expected at least.
+
+        Enrollment fades from day to day, as who is there has enrolled: as it has before, or to a
+        third where there is but one day.
+        """
+        if len(self.before) == 1:
+            return self.before[0] / 3
+        fading = self.before[0] / max(self.before[1], 1)
+        return min(self.before) * min(fading, 1)
+
+    @property
+    def range(self) -> str:
+        low, high = min(self.before), max(self.before)
+        return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _against_days_before(observed: Observed, name: str) -> list[_Before]:
+    """The last hours beside those of up to seven days before, for each span with such a day."""
+    end, first = observed.last_hour, min(observed.hours, default=observed.as_of)
+    found = []
+    for hours in SPANS:
+        before = [
+            observed.within(name, end - day * DAY, hours)
+            for day in range(1, PAST_DAYS + 1)
+            if end - day * DAY - hours * HOUR >= first
+        ]
+        if before:
+            found.append(_Before(hours, observed.within(name, end, hours), before))
+    return found
+
+
+def _divergence(count: int, usual: float) -> float:
+    """The negative logarithm of Chernoff's bound on a Poisson count's tail."""
+    log = count * math.log(count / usual) if count else 0.0
+    return usual - count + log
+
+
+def _failing(observed: Observed, settings: HealthSettings, kind: str) -> HealthFinding | None:
+    """How many failed beside the clients that it can happen to: new ones, or all that enrolled."""
+    bad = observed.within(kind, observed.last_hour, 24)
+    if not bad:
+        return None
+    if kind in _OF_NEW_CLIENTS:
+        good = observed.within("enroll", observed.last_hour, 24)
+        beside = f"beside {_clients(good)} that enrolled"
+    else:
+        good = observed.counted("enroll")
+        beside = f"beside {_clients(good)} that have ever enrolled"
+    ((low, high), _) = share_intervals(
+        [bad, good], [MAY_FAIL, 1 - MAY_FAIL], settings.alpha, settings.concentration
+    )
+    verdict = Verdict.OK
+    if low > FAILING:
+        verdict = Verdict.ALARM
+    elif low > MAY_FAIL:
+        verdict = Verdict.SUSPECT
+    return HealthFinding(
+        observed.experiment.slug,
+        "failures",
+        verdict,
+        f"In the last 24 hours {bad:,} {_FAILURES[kind]} failed, {beside}"
+        + ("." if verdict.is_bad else ": no more than is usual, or too few to tell."),
+        "Look at the reasons that the clients' events give, by application version."
+        if verdict.is_bad
+        else "",
+        value=bad,
+        expected=MAY_FAIL * (bad + good),
+        low=low,
+        high=high,
+    )
+
+
+class _Pace(NamedTuple):
+    """How many enroll a day."""
+
+    so_far: int
+    mean: float
+    spread: float
+    days: int
+
+    @classmethod
+    def of(cls, days: Sequence[int], so_far: int) -> _Pace:
+        mean = sum(days) / len(days)
+        spread = math.sqrt(sum((n - mean) ** 2 for n in days) / (len(days) - 1))
+        return cls(so_far, mean, spread, len(days))
+
+    def after(self, days: float) -> tuple[float, float, float]:
+        """How many there will be in so many days: low, expected and high."""
+        expected = self.so_far + self.mean * days
+        width = 1.2816 * self.spread * math.sqrt(days + days**2 / self.days)
+        return max(expected - width, self.so_far), expected, expected + width
+
+
+def _towards(observed: Observed, pace: _Pace, target: int, text: str) -> HealthFinding:
+    """When the target is reached."""
+    slug, check = observed.experiment.slug, "forecast"
+    if pace.so_far >= target:
+        sentence = f"{_clients(pace.so_far)} have enrolled: the target of {target:,} is reached."
+        return HealthFinding(slug, check, Verdict.OK, sentence, value=pace.so_far, expected=target)
+    reached = [
+        next((day for day in range(1, 366) if pace.after(day)[place] >= target), None)
+        for place in (2, 1, 0)
+    ]
+    soonest, likely, latest = (
+        "more than a year from now" if day is None else f"{observed.as_of + day * DAY:%Y-%m-%d}"
+        for day in reached
+    )
+    return HealthFinding(
+        slug,
+        check,
+        Verdict.OK,
+        f"{text}: the target of {target:,} is reached about {likely} "
+        f"(8 times of 10: {soonest} to {latest}).",
+        value=pace.so_far,
+        expected=target,
+    )
+
+
+def _planned_end(observed: Observed) -> datetime | None:
+    experiment = observed.experiment
+    if experiment.enrollment_end_date is not None:
+        return day_start(experiment.enrollment_end_date)
+    if experiment.start_date is None or not experiment.proposed_enrollment:
+        return None
+    # Beyond 9999 there are no dates.
+    proposed = timedelta(days=min(experiment.proposed_enrollment, 100_000))
+    return day_start(experiment.start_date + proposed)
+
+
+def _whole_days(observed: Observed, name: str) -> list[int]:
+    """The counts of up to seven whole days, from the second one on that has a row."""
+    if not observed.hours:
+        return []
+    first: date = min(observed.hours).date() + DAY
+    today = observed.as_of.date()
+    days = [today - DAY * n for n in range(1, PAST_DAYS + 1)]
+    return [observed.within(name, day_start(day + DAY), 24) for day in days if day >= first]
+
+
+def _finding(observed: Observed, check: str, verdict: Verdict, sentence: str) -> HealthFinding:
+    return HealthFinding(observed.experiment.slug, check, verdict, sentence)
+
+
+def _clients(number: int) -> str:
+    return f"{number:,} client{'' if number == 1 else 's'}"
+
+
+def _have(number: int) -> str:
+    return "has" if number == 1 else "have"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,343 @@
+"""What the health checks read, and how what they found is written.
+
+The queries look at all experiments at once, from the day the oldest of them started: one row per
+experiment, phase and branch, and one per experiment and hour.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from expmon.catalog.enrollment import ENROLLMENT
+from expmon.catalog.health import HEALTH, POPULATION, RATIOS
+from expmon.catalog.model import Parameter, Statement
+from expmon.catalog.search import SEARCH
+from expmon.catalog.sources import EXPERIMENTS
+from expmon.statements import tiers
+from expmon.statements.build import (
+    expression,
+    noted,
+    select,
+    table,
+    union_all,
+    unnest,
+    unnested,
+    where,
+    with_steps,
+)
+from expmon.statements.reading import EXPORTED_DAYS, SLUGS, START
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+    from expmon.catalog.model import Names, Relation, Tiers
+
+END = Parameter("end", "TIMESTAMP")
+TODAY = Parameter("today", "DATE")
+TIME = Parameter("time", "TIMESTAMP")
+PHASES = Parameter(
+    "phases",
+    "ARRAY<STRUCT<slug STRING, number INT64, start TIMESTAMP, finish TIMESTAMP, branch STRING>>",
+)
+SEEN = Parameter(
+    "seen",
+    "ARRAY<STRUCT<experiment STRING, seen_at TIMESTAMP, last_seen_at TIMESTAMP, branch STRING, "
+    "ratio INT64>>",
+)
+FOUND = Parameter(
+    "found",
+    "ARRAY<STRUCT<experiment STRING, check_name STRING, branch STRING, verdict STRING, "
+    "since TIMESTAMP, log_e FLOAT64, value FLOAT64, expected FLOAT64, sentence STRING, "
+    "action STRING>>",
+)
+
+FAILURES = (
+    "enroll_failed_count",
+    "unenroll_failed_count",
+    "update_failed_count",
+    "validation_failed_count",
+)
+_MEASURES = ("enroll_count", "unenroll_count", "graduate_count", "update_count", *FAILURES)
+_DESCRIBED = ("is_rollout", "app_name", "proposed_enrollment")
+
+
+def metadata(names: Names, *, is_named: bool) -> Statement:
+    """The experiments to be looked at and their branches: a row for each, and one for each branch.
+
+    Args:
+        names: where the metadata lies.
+        is_named: the experiments of ``@slugs`` instead of those active ``@today``.
+    """
+    experiments = where(
+        select(
+            "normandy_slug AS slug",
+            "LOGICAL_OR(is_rollout OR type = 'rollout') AS is_rollout",
+            "MAX(app_name) AS app_name",
+            "MAX(proposed_enrollment) AS proposed_enrollment",
+            "MIN(start_date) AS start_date",
+            "MAX(enrollment_end_date) AS enrollment_end_date",
+            "IF(LOGICAL_OR(end_date IS NULL), NULL, MAX(end_date)) AS end_date",
+        ).from_(table(EXPERIMENTS, names)),
+        "normandy_slug IS NOT NULL",
+    ).group_by("normandy_slug")
+    branches = where(
+        unnest(
+            select(
+                "normandy_slug AS slug", "planned.slug AS branch", "MAX(planned.ratio) AS ratio"
+            ).from_(table(EXPERIMENTS, names)),
+            "branches",
+            "planned",
+        ),
+        "planned.slug IS NOT NULL",
+    ).group_by("normandy_slug", "planned.slug")
+    wanted = (
+        ("slug IN UNNEST(@slugs)",)
+        if is_named
+        else (
+            "start_date <= @today",
+            f"(end_date IS NULL OR @today <= DATE_ADD(end_date, INTERVAL {EXPORTED_DAYS} DAY))",
+        )
+    )
+    described = (*_DESCRIBED, "start_date", "enrollment_end_date", "end_date")
+    types = ("BOOL", "STRING", "INT64", "DATE", "DATE", "DATE")
+    chosen = where(select("slug", *described).from_("experiments"), *wanted)
+    rows = union_all(
+        [
+            select(
+                "slug", *described, "CAST(NULL AS STRING) AS branch", "CAST(NULL AS INT64) AS ratio"
+            ).from_("chosen"),
+            where(
+                select(
+                    "branches.slug",
+                    *(
+                        f"CAST(NULL AS {kind}) AS {name}"
+                        for name, kind in zip(described, types, strict=True)
+                    ),
+                    "branch",
+                    "ratio",
+                ).from_("branches"),
+                "branches.slug IN (SELECT slug FROM chosen)",
+            ),
+        ]
+    )
+    steps: dict[str, exp.Query] = {
+        "experiments": experiments,
+        "branches": branches,
+        "chosen": chosen,
+    }
+    return Statement("health_metadata", with_steps(rows, steps), (SLUGS if is_named else TODAY,))
+
+
+def ratios(names: Names) -> Statement:
+    """Every version of the ratios that was seen."""
+    query = select(*RATIOS.column_names).from_(table(RATIOS, names))
+    return Statement(RATIOS.name, query)
+
+
+def totals(names: Names) -> Statement:
+    """The counts per experiment, phase and branch, and what unenrollments are compared with.
+
+    What lies between phases has no number.
+
+    Unenrollments of planned branches are compared window by window: if the clients of all branches
+    are as likely to leave, they divide like those present, which are the population at the end of
+    the window and those who left within it. ``log_null`` is the logarithm of the chance of so many
+    in this branch, ``expected`` how many there would be on average.
+    """
+    phases = select(
+        "phase.slug AS slug",
+        "phase.number AS number",
+        "phase.start AS start",
+        "phase.finish AS finish",
+        "phase.branch AS branch",
+    ).from_(unnested("@phases", "phase"))
+    spans = select("slug", "number", "start", "finish").distinct().from_("phases")
+    counts = select(
+        "experiment",
+        "branch",
+        "window_start",
+        *(f"SUM({measure}) AS {measure}" for measure in _MEASURES),
+    ).from_("aggregates")
+    totalled = (
+        select(
+            "counts.experiment",
+            "spans.number",
+            "counts.branch",
+            *(f"SUM({measure}) AS {measure}" for measure in _MEASURES),
+        )
+        .from_("counts")
+        .join(
+            "spans",
+            on=expression(_within("counts.experiment", "counts.window_start", "spans")),
+            join_type="left",
+        )
+        .group_by("counts.experiment", "spans.number", "counts.branch")
+    )
+    windows = where(
+        select("experiment", "window_start").distinct().from_("counts"), "unenroll_count > 0"
+    )
+    own = "counts.experiment = {0}.experiment AND counts.window_start = {0}.time"
+    left = "COALESCE(counts.unenroll_count, 0)"
+    present = where(
+        select(
+            "population.experiment",
+            "phases.number",
+            "population.branch",
+            "population.time",
+            f"{left} AS unenrolled",
+            f"GREATEST(population.value + {left} + COALESCE(counts.graduate_count, 0), {left}) "
+            "AS clients",
+        )
+        .from_(table(POPULATION.table, names).as_("population"))
+        .join(
+            "windows",
+            on=expression(
+                "population.experiment = windows.experiment "
+                "AND population.time = windows.window_start"
+            ),
+        )
+        .join(
+            "phases",
+            on=expression(
+                _within("population.experiment", "population.time", "phases")
+                + " AND population.branch = phases.branch"
+            ),
+        )
+        .join(
+            "counts",
+            on=expression(own.format("population") + " AND counts.branch = population.branch"),
+            join_type="left",
+        ),
+        "population.time >= @start",
+        "population.time < @end",
+        "population.experiment IN UNNEST(@slugs)",
+    )
+    shares = select(
+        "experiment",
+        "number",
+        "branch",
+        "unenrolled",
+        "SUM(unenrolled) OVER together AS left_together",
+        "clients / NULLIF(SUM(clients) OVER together, 0) AS share",
+    ).from_("present")
+    shares = shares.window(
+        "together AS (PARTITION BY experiment, number, time)", dialect="bigquery"
+    )
+    compared = select(
+        "experiment",
+        "number",
+        "branch",
+        "SUM(unenrolled) AS compared",
+        "SUM(left_together * share) AS expected",
+        "SUM(IF(unenrolled > 0, unenrolled * LN(share), 0)) AS log_null",
+    ).from_("shares")
+    query = (
+        select(
+            "totals.experiment",
+            "totals.number",
+            "totals.branch",
+            *(f"totals.{measure}" for measure in _MEASURES),
+            "COALESCE(compared.compared, 0) AS compared",
+            "COALESCE(compared.expected, 0) AS expected",
+            "COALESCE(compared.log_null, 0) AS log_null",
+        )
+        .from_("totals")
+        .join(
+            "compared",
+            on=expression(
+                "totals.experiment = compared.experiment AND totals.number = compared.number "
+                "AND totals.branch = compared.branch"
+            ),
+            join_type="left",
+        )
+    )
+    steps: dict[str, exp.Query] = {
+        "phases": noted(phases, "a row for each planned branch of each phase of an experiment"),
+        "spans": spans,
+        **_aggregates(ENROLLMENT, names, *_MEASURES),
+        "counts": counts.group_by("experiment", "branch", "window_start"),
+        "totals": totalled,
+        "windows": noted(windows, "windows in which somebody left"),
+        "present": present,
+        "shares": shares,
+        "compared": compared.group_by("experiment", "number", "branch"),
+    }
+    return Statement("health_totals", with_steps(query, steps), (PHASES, SLUGS, START, END))
+
+
+def hours(names: Names) -> Statement:
+    """The counts per experiment and hour, and the last window of each that has a row."""
+    query = select(
+        "experiment",
+        "TIMESTAMP_TRUNC(window_start, HOUR) AS hour",
+        *(f"SUM({measure}) AS {measure}" for measure in _MEASURES),
+        "MAX(window_start) AS last_window",
+    ).from_("aggregates")
+    steps = _aggregates(ENROLLMENT, names, *_MEASURES)
+    tree = with_steps(query.group_by("experiment", "hour"), steps)
+    return Statement("health_hours", tree, (SLUGS, START, END))
+
+
+def windows(names: Names) -> Statement:
+    """The enrollments per experiment, branch and window."""
+    query = select(
+        "experiment", "branch", "window_start AS time", "SUM(enroll_count) AS value"
+    ).from_("aggregates")
+    query = where(query, "enroll_count > 0").group_by("experiment", "branch", "time")
+    steps = _aggregates(ENROLLMENT, names, "enroll_count")
+    return Statement("health_windows", with_steps(query, steps), (SLUGS, START, END))
+
+
+def searches(names: Names) -> Statement:
+    """The last window with a main ping of each experiment."""
+    query = select("experiment", "MAX(window_start) AS last_window").from_("aggregates")
+    steps = _aggregates(SEARCH, names)
+    tree = with_steps(query.group_by("experiment"), steps)
+    return Statement("health_searches", tree, (SLUGS, START, END))
+
+
+def previous(names: Names) -> Statement:
+    """What the last live run before ``@end`` found, if it was after ``@start``."""
+    rows = where(
+        select(*HEALTH.column_names).from_(table(HEALTH, names)),
+        "time >= @start",
+        "time < @end",
+    )
+    query = where(
+        select(*HEALTH.column_names).from_("found"),
+        "time = (SELECT MAX(time) FROM found)",
+    )
+    return Statement("health_previous", with_steps(query, {"found": rows}), (START, END))
+
+
+def written(relation: Relation, names: Names) -> Statement:
+    """The rows that replace the ratios, or the health of a day."""
+    if relation == RATIOS:
+        query = select(*(f"seen.{name} AS {name}" for name in RATIOS.column_names))
+        return Statement(RATIOS.name, query.from_(unnested("@seen", "seen")), (SEEN,))
+    columns = HEALTH.column_names
+    earlier = where(
+        select(*columns).from_(table(HEALTH, names)),
+        "time >= TIMESTAMP_TRUNC(@time, DAY)",
+        "time < @time",
+    )
+    now = select("@time AS time", *(f"finding.{name} AS {name}" for name in columns[1:]))
+    tree = union_all(
+        [noted(earlier, "earlier ones of the day stay"), now.from_(unnested("@found", "finding"))]
+    )
+    return Statement(HEALTH.name, tree, (TIME, FOUND))
+
+
+def _aggregates(tier: Tiers, names: Names, *measures: str) -> dict[str, exp.Query]:
+    within = ("window_start >= @start", "window_start < @end")
+    return tiers.steps(
+        tier,
+        names,
+        columns=("window_start", "COALESCE(branch, 'null') AS branch", "experiment", *measures),
+        within=(*within, "experiment IN UNNEST(@slugs)"),
+        whole_days=("window_start >= @start",),
+    )
+
+
+def _within(experiment: str, time: str, phases: str) -> str:
+    return f"{experiment} = {phases}.slug AND {time} >= {phases}.start AND {time} < {phases}.finish"
