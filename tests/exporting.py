@@ -60,6 +60,7 @@ def monitor(store, values, *, as_of=T1):
     answers = {
         "export_metadata": pa.Table.from_pylist(experiments + derived, schema=METADATA),
         "export_series": pa.Table.from_pylist(series, schema=SERIES),
+        "health_exported": pa.table({}),
     }
     return Monitor(FakeWarehouse(answers=answers), store)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS, TIERS
 from expmon.catalog.model import Kind, Series, Statement
 from expmon.catalog.sources import EXPERIMENTS
-from expmon.statements import bookkeeping, grafana, materialization, reading, view
+from expmon.statements import bookkeeping, grafana, health, materialization, reading, view
 from expmon.statements.embedded import source_views
 
 if TYPE_CHECKING:
@@ -72,6 +72,21 @@ def exporting(names: Names) -> dict[str, Statement]:
 def drifting(names: Names) -> dict[str, Statement]:
     """`reading.drift` of each of the aggregates."""
     return {label("drift", tiers.name): reading.drift(tiers, names) for tiers in TIERS}
+
+
+def judging(names: Names) -> dict[str, Statement]:
+    """Every statement that the health checks read by, by the function."""
+    return {
+        "health_metadata": health.metadata(names, is_named=False),
+        "health_metadata.named": health.metadata(names, is_named=True),
+        "health_ratios": health.ratios(names),
+        "health_totals": health.totals(names),
+        "health_hours": health.hours(names),
+        "health_windows": health.windows(names),
+        "health_searches": health.searches(names),
+        "health_previous": health.previous(names),
+        "health_exported": health.exported(names),
+    }
 
 
 def read(names: Names) -> dict[str, Statement]:

@@ -83,7 +83,7 @@ def statements(
         ConfigError: the configuration can't be read.
     """
     from expmon.config import load
-    from expmon.statements import document, reading
+    from expmon.statements import document, health, reading
     from expmon.statements import statements as computed
 
     names = load(file=file, overrides=settings).settings.names
@@ -92,6 +92,7 @@ def statements(
         reading.active_experiments(names),
         reading.export_metadata(names, is_named=False),
         reading.export_series(names, EXPORTED),
+        *health.queries(names),
     ]
     return {statement.name: document(statement) for statement in found}
 

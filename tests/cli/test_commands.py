@@ -56,6 +56,7 @@ HELP = {
     "backfill": "START END, --as-of TIME, --wait SECONDS",
     "plan": "{live|hourly|daily}, --as-of TIME, --cost",
     "status": "--as-of TIME, --format [table|json|prometheus]",
+    "health": "[SLUG], --active, --as-of TIME, --all, --rate FLOAT, --format [text|json|csv]",
     "drift": "--as-of TIME, --days INTEGER, --threshold PERCENT, --at-least COUNT, "
     "--format [table|json|prometheus]",
     "sql": "[NAME], --out DIRECTORY",
@@ -138,16 +139,16 @@ def test_the_version_is_printed(run):
 
 def test_deploy_says_what_it_created_and_then_that_there_is_nothing_to_do(run):
     lines = run("deploy").stdout.splitlines()
-    assert len(lines) == 41
+    assert len(lines) == 44
     assert "create table telemetry_derived.experiment_enrollment_overall_v1" in lines
     assert "create view telemetry.experiment_enrollment_overall" in lines
-    assert lines[-1] == "40 changes"
+    assert lines[-1] == "43 changes"
     assert run("deploy").stdout == "nothing to do: everything is there\n"
 
 
 def test_a_dry_run_of_deploy_lists_the_changes_and_makes_none(run, tmp_path):
     dry = run("deploy", "--dry-run").stdout.splitlines()
-    assert dry[-1] == "40 changes, not made"
+    assert dry[-1] == "43 changes, not made"
     assert list(tmp_path.rglob("*.duckdb*")) == []
     assert run("deploy").stdout.splitlines()[:-1] == dry[:-1]
     assert run("deploy", "--dry-run").stdout == "nothing to do: everything is there\n"
@@ -217,7 +218,7 @@ def test_a_live_run_that_comes_too_late_does_nothing_and_says_so(played):
 
 def test_status_is_fresh_after_the_runs(played):
     lines = [line for line in words(played("status", "--as-of", AS_OF).stdout) if "_v1" in line[0]]
-    assert len(lines) == 16
+    assert len(lines) == 18
     assert {line[-1] for line in lines} == {"fresh"}
     overall = ["experiment_enrollment_overall_v1", "live", "day", "2021-01-26"]
     assert [*overall, "0", "min", "0", "0", "5", "fresh"] in lines
@@ -237,7 +238,7 @@ def test_status_says_what_is_late_and_which_command_helps(played):
 def test_status_is_given_to_programs_as_json(played):
     text = played("status", "--as-of", "2021-01-26T05:00Z", "--format", "json", status=1).stdout
     records = {record["relation"]: record for record in map(json.loads, text.splitlines())}
-    assert len(records) == 16
+    assert len(records) == 18
     hourly = records["telemetry_derived.experiment_enrollment_aggregates_hourly_v1"]
     assert hourly == {
         "relation": "telemetry_derived.experiment_enrollment_aggregates_hourly_v1",
@@ -369,17 +370,17 @@ def test_fetch_reads_the_live_views_as_well(played):
 
 
 def test_export_writes_all_files_of_what_is_active_and_only_once(played, tmp_path):
-    wanted = "2 experiments: 32 files written, 0 unchanged, in exports\n"
+    wanted = "2 experiments: 34 files written, 0 unchanged, in exports\n"
     assert played("export", "--as-of", AS_OF).stdout == wanted
     files = {path.name for path in (tmp_path / "exports").glob("*.json")}
-    assert len(files) == 33
+    assert len(files) == 35
     assert "index.json" in files
     total = tmp_path / "exports" / "exp_experiment_enrollment_overall.json"
     assert json.loads(total.read_text())[-2:] == [
         {"time": "2021-01-26 00:00:00 UTC", "value": "2"},
         {"time": "2021-01-25 23:55:00 UTC", "value": "1"},
     ]
-    again = "1 experiment: 0 files written, 16 unchanged, in exports\n"
+    again = "1 experiment: 0 files written, 18 unchanged, in exports\n"
     left_out = "1 older experiment left out until another half hour is over\n"
     assert played("export", "--as-of", AS_OF).stdout == again + left_out
 

@@ -16,7 +16,7 @@ SOURCES = ("telemetry_live.event_v4", "telemetry_live.main_v4")
 MEMO = "telemetry_derived.expmon_partitions_v1"
 # From half past two, so many steps are due.
 DUE = {
-    "live": ("2021-01-26T02:40", 2 + 8),
+    "live": ("2021-01-26T02:40", 2 + 8 + 2),
     "daily": ("2021-01-26T03:00", 3),
     "hourly": ("2021-01-26T03:30", 2),
 }

@@ -222,8 +222,9 @@ def test_in_a_steady_state_a_live_run_writes_recents_and_today_alone():
     made = planned("live", "2021-01-31T06:40", state(steady(), sources("2021-01-28")))
     partitions = {s.partition.id for s in made.steps}
     assert partitions == {"", "20210131"}
-    # Two recents; today of the derived tables, but for the active clients, which are a day's.
-    assert len(made.steps) == 2 + 8
+    # Two recents; today of the derived tables, but for the active clients, which are a day's; and
+    # the ratios, and health of today.
+    assert len(made.steps) == 2 + 8 + 2
     assert planned("live", "2021-01-31T06:40", state(steady(), sources("2021-01-28")), COUNT) == {
         "20210131": "day 2021-01-31 was derived as of 2021-01-31T06:35, before it ended"
     }

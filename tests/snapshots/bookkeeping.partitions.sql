@@ -25,6 +25,8 @@ WITH there AS (
       'experiment_cumulative_search_count_v1',
       'experiment_cumulative_search_with_ads_count_v1',
       'experiment_enrollment_other_events_v1',
+      'experiment_ratios_v1',
+      'experiment_health_v1',
       'event_events_v1',
       'main_events_v1',
       'clients_daily_v6'

@@ -22,6 +22,7 @@ from expmon.statements import (
     statements,
     view,
 )
+from statement_variants import judging
 
 NAMES = Names()
 COMPUTED = statements(NAMES)
@@ -34,6 +35,7 @@ READ = {
     "export_series": reading.export_series(NAMES, EXPORTED),
     "export_series of one": reading.export_series(NAMES, EXPORTED[:1]),
     "first_time": reading.first_time(NAMES, EXPORTED),
+    **judging(NAMES),
     **{f"all of {n}": reading.fetch(r, NAMES, ()) for n, r in FETCHABLE.items()},
     **{f"some of {n}": reading.fetch(r, NAMES, FILTERS) for n, r in FETCHABLE.items()},
 }
@@ -53,7 +55,22 @@ TYPES = {
     "earliest_start": "TIMESTAMP",
     "as_of": "TIMESTAMP",
     "days": "ARRAY<DATE>",
+    "time": "TIMESTAMP",
+    "phases": (
+        "ARRAY<STRUCT<slug STRING, number INT64, start TIMESTAMP, finish TIMESTAMP, branch STRING>>"
+    ),
+    "seen": (
+        "ARRAY<STRUCT<experiment STRING, seen_at TIMESTAMP, last_seen_at TIMESTAMP, "
+        "branch STRING, ratio INT64>>"
+    ),
+    "found": (
+        "ARRAY<STRUCT<experiment STRING, check_name STRING, branch STRING, verdict STRING, "
+        "since TIMESTAMP, log_e FLOAT64, value FLOAT64, expected FLOAT64, sentence STRING, "
+        "action STRING>>"
+    ),
 }
+HEALTH = "telemetry_derived.experiment_health_v1"
+RATIOS = "telemetry_derived.experiment_ratios_v1"
 RAW = {
     "telemetry_live.event_v4": "submission_timestamp",
     "telemetry_live.main_v4": "submission_timestamp",
@@ -73,6 +90,7 @@ OWN = {
     "telemetry_derived.experiment_cumulative_ad_clicks_v1": "time",
     "telemetry_derived.experiment_cumulative_search_count_v1": "time",
     "telemetry_derived.experiment_cumulative_search_with_ads_count_v1": "time",
+    HEALTH: "time",
 }
 GENERATED = re.compile(r"\b_(?:[a-z]+_?)?\d+\b", re.IGNORECASE)
 LOWER, UPPER = (exp.GTE, exp.GT), (exp.LT, exp.LTE)
@@ -129,7 +147,7 @@ def is_bounded(kinds):
 def test_every_table_of_a_schedule_and_every_view_has_a_statement_after_its_inputs():
     wanted = [n for n, r in RELATIONS.items() if r.kind is Kind.VIEW or r.cadence is not None]
     assert list(COMPUTED) == wanted
-    assert len(wanted) == 30
+    assert len(wanted) == 33
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -209,14 +227,20 @@ def test_every_table_is_named_with_project_and_dataset(name):
         ("mozdata", "telemetry"),
         ("moz-fx-data-experiments", "monitoring"),
     }
-    assert found
+    assert found or name == RATIOS  # whose rows are a parameter
 
 
-@pytest.mark.parametrize("name", COMPUTED)
+@pytest.mark.parametrize("name", sorted({*COMPUTED} - {HEALTH, RATIOS}))
 def test_a_statement_reads_its_declared_inputs_and_nothing_else_but_itself(name):
     read = {f"{table.db}.{table.name}" for table in tables_of(query_of(name))}
     own = {name} if "cumulative" in name and RELATIONS[name].kind is Kind.TABLE else set()
     assert read == {*RELATIONS[name].inputs, *own}
+
+
+def test_what_the_health_checks_read_are_the_inputs_of_their_table_and_the_metadata():
+    read = {table for name in judging(NAMES) for table, _ in reads(parsed(name))}
+    metadata = "monitoring.experimenter_experiments_v1"
+    assert read == {*RELATIONS[HEALTH].inputs, HEALTH, metadata}
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -233,7 +257,7 @@ def test_predicates_on_raw_tables_have_no_subquery(name):
             assert all(condition.find(exp.Query) is None for condition in conditions), table
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", [*WRITTEN, *judging(NAMES)])
 def test_no_statement_reads_the_whole_history_of_our_own_tables(name):
     for table, conditions in reads(parsed(name)):
         if table in OWN:
@@ -242,7 +266,7 @@ def test_no_statement_reads_the_whole_history_of_our_own_tables(name):
 
 def test_the_two_checks_above_look_at_every_raw_table_and_at_every_statement():
     seen = {name: [table for table, _ in reads(parsed(name))] for name in WRITTEN}
-    assert all(seen.values())
+    assert {name for name, tables in seen.items() if not tables} == {RATIOS}
     assert set(itertools.chain.from_iterable(seen.values())) >= {
         *OWN,
         *(table for table in RAW if table != "telemetry_live.event_v4"),
@@ -352,8 +376,9 @@ def test_nothing_of_ours_computes_a_source(name):
 
 def test_the_command_writes_one_file_for_each_statement(tmp_path):
     done = CliRunner().invoke(main, ["sql", "--out", "a/new/place"])
-    assert done.stdout == "33 statements in a/new/place\n"
-    names = {*COMPUTED, "active_experiments", "export_metadata", "export_series"}
+    assert done.stdout == "44 statements in a/new/place\n"
+    health = {name for name in judging(NAMES) if not name.endswith(".named")}
+    names = {*COMPUTED, *health, "active_experiments", "export_metadata", "export_series"}
     files = list((tmp_path / "a/new/place").iterdir())
     assert {path.name for path in files} == {f"{name}.sql" for name in names}
     for path in files:

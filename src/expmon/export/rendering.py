@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from expmon.export.store import crc32c
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
+HEALTH_FILE = "health"
+"""What the index calls the files of the health checks, beside those of the datasets."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -81,6 +83,31 @@ def files(experiment: str, dataset: str, points: Points) -> tuple[ExportFile, Ex
         _file(of_all, experiment, dataset, total),
         _file(of_each, experiment, dataset, by_branch),
     )
+
+
+def health_file(experiment: str, findings: Sequence[Mapping[str, Any]]) -> ExportFile:
+    """The file of what the health checks found of an experiment, and of all together.
+
+    Args:
+        experiment: its slug, which has been checked.
+        findings: rows of ``experiment_health_v1``.
+    """
+    records = [
+        json_bytes(
+            {
+                "experiment": row["experiment"],
+                "check": row["check_name"],
+                "branch": row["branch"],
+                "verdict": row["verdict"],
+                "since": time_text(row["since"].astimezone(UTC)),
+                **{name: row[name] for name in ("log_e", "value", "expected")},
+                "sentence": row["sentence"],
+                "action": row["action"],
+            }
+        ).decode()
+        for row in findings
+    ]
+    return _file(f"{experiment}_{HEALTH_FILE}.json", experiment, HEALTH_FILE, records)
 
 
 def file_names(experiment: str, dataset: str) -> tuple[str, str]:

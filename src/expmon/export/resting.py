@@ -40,7 +40,8 @@ def resting(
     """
     if known.exported is None or (past is not None and past > known.exported):
         return []
-    if _complete(through, as_of) != _complete(known.through, as_of):
+    then = {d.name: known.through[d.name] for d in EXPORTED if d.name in known.through}
+    if _complete(through, as_of) != _complete(then, as_of):
         return []
     return [slug for slug, start in starts.items() if _rests(slug, start, known, as_of)]
 

@@ -1,4 +1,4 @@
-"""An export: two queries, and the files that changed."""
+"""An export: three queries, and the files that changed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import uuid
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,13 @@ from expmon.catalog import EXPORTED
 from expmon.catalog.model import Series
 from expmon.errors import UnknownExperiment
 from expmon.export.index import Claim, Known, known_files, write_index
-from expmon.export.rendering import Points, files
+from expmon.export.rendering import HEALTH_FILE, Points, files, health_file
 from expmon.export.resting import resting
 from expmon.export.uploads import listed_generations, upload_pool, write_files
 from expmon.slugs import is_slug
+from expmon.statements.health import exported as exported_health
 from expmon.statements.reading import export_metadata, export_series, first_time
-from expmon.windows import Partition, day_start, latest_window
+from expmon.windows import DAY, Partition, day_start, latest_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -74,7 +76,7 @@ class Exporter:
     progress: Callable[[str], None] | None = None
 
     def active(self) -> Export:
-        """Export every active experiment that doesn't rest, all datasets.
+        """Export every active experiment that doesn't rest, all datasets, and the health of all.
 
         Raises:
             ExportSuperseded: a newer export has claimed the store.
@@ -93,8 +95,10 @@ class Exporter:
         idle = resting(chosen, known, through=through, past=past, as_of=self.as_of)
         for slug in idle:
             del chosen[slug]
-        exported, changed = self._write(claim, chosen, EXPORTED, known=known, prefixes=[""])
-        write_index(claim, exported, through, is_named=False)
+        health, looked = self._health([*chosen, *idle])
+        series = self._series(chosen, EXPORTED)
+        exported, changed = self._write(claim, series, health, known=known, prefixes=[""])
+        write_index(claim, exported, through | looked, is_named=False)
         claim.finish()
         return self._result(tuple(chosen), exported, changed, skipped, tuple(idle))
 
@@ -118,8 +122,10 @@ class Exporter:
         claim = Claim.take(self.store, self.as_of, uuid.uuid4().hex)
         prefixes = [f"{slug}_" for slug in chosen]
         known = known_files(claim)
-        exported, changed = self._write(claim, chosen, datasets, known=known, prefixes=prefixes)
-        write_index(claim, exported, self._through(metadata), is_named=True)
+        health, looked = self._health(list(chosen) if len(datasets) == len(EXPORTED) else [])
+        series = self._series(chosen, datasets)
+        exported, changed = self._write(claim, series, health, known=known, prefixes=prefixes)
+        write_index(claim, exported, self._through(metadata) | looked, is_named=True)
         # What a broken-off export left of other experiments is still to be written anew.
         if claim.is_clean:
             claim.finish()
@@ -133,8 +139,8 @@ class Exporter:
     def _write(
         self,
         claim: Claim,
-        starts: Mapping[str, date],
-        datasets: Sequence[Dataset],
+        series: Generator[tuple[str, str, Points]],
+        health: Sequence[ExportFile],
         *,
         known: Known,
         prefixes: Iterable[str],
@@ -143,30 +149,54 @@ class Exporter:
 
         The generations come before every check of the claim: see `Claim.write`.
         """
-        if not starts:
-            return [], []
-        generations = listed_generations(claim.store, prefixes)
         exported: list[ExportFile] = []
         changed: list[str] = []
         seen: set[str] = set()
-        with upload_pool() as pool, closing(self._series(starts, datasets)) as series:
+        generations = cache(lambda: listed_generations(claim.store, prefixes))
+
+        def written(own: Sequence[ExportFile]) -> None:
+            stale = [f for f in own if known.checksums.get(f.name) != f.crc32c]
+            there = generations() if stale else {}
+            claim.check()
+            write_files(pool, claim, stale, generations=there)
+            exported.extend(replace(file, data=b"") for file in own)
+            changed.extend(file.name for file in stale)
+
+        with upload_pool() as pool, closing(series):
             while some := list(islice(series, _AT_ONCE)):
                 for slug, _, _ in some:
                     if slug not in seen and self.progress is not None:
                         self.progress(slug)
                     seen.add(slug)
-                claim.check()
-                own = [file for series in some for file in files(*series)]
-                stale = [f for f in own if known.checksums.get(f.name) != f.crc32c]
-                write_files(pool, claim, stale, generations=generations)
-                exported += [replace(file, data=b"") for file in own]
-                changed += [file.name for file in stale]
+                written([file for one in some for file in files(*one)])
+            if health:
+                written(health)
         return exported, changed
+
+    def _health(self, slugs: Sequence[str]) -> tuple[list[ExportFile], dict[str, datetime]]:
+        """The files of what the last live run found of the experiments' health, and when it did.
+
+        Nothing of what no run within two days has looked at.
+        """
+        if not slugs:
+            return [], {}
+        rows = self.warehouse.query(
+            exported_health(self.names),
+            {"slugs": list(slugs), "start": self.as_of - 2 * DAY, "end": self.as_of},
+        ).to_pylist()
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            found.setdefault(row["experiment"], []).append(row)
+        of_all = found.pop("", [])
+        looked = {HEALTH_FILE: rows[0]["time"].astimezone(UTC)} if rows else {}
+        return [health_file(slug, [*of_all, *own]) for slug, own in found.items()], looked
 
     def _series(
         self, starts: Mapping[str, date], datasets: Sequence[Dataset]
     ) -> Generator[tuple[str, str, Points]]:
         """The series as they arrive; at last those that have no point."""
+        if not starts:
+            return
         waiting = dict.fromkeys((slug, d.name) for slug in starts for d in datasets)
         begin = {slug: day_start(start) for slug, start in starts.items()}
         parameters: dict[str, Any] = {

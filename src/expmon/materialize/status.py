@@ -36,6 +36,8 @@ BROKEN = {
 """A late table whose last run, or the last that wrote it, is older waits for no run any more."""
 SILENCE = timedelta(hours=3)
 """A live source that got nothing for so long has stopped; BigQuery may hold back 90 minutes."""
+_BY_DAY = frozenset(d.table.name for d in DATASETS.values())
+"""Live tables that have every day; what else is written live has no past to catch up with."""
 _DAILY_SERIES = frozenset(d.table.name for d in DATASETS.values() if d.series is Series.DAILY)
 
 
@@ -109,7 +111,7 @@ def status(as_of: datetime, *, state: State, settings: Settings) -> list[Status]
         looked = max(looks, default=None)
         age = None if looked is None else max(as_of - looked, timedelta(0))
         if is_live:
-            judged = _judged_live(partitions, age)
+            judged = _judged_live(partitions if relation.name in _BY_DAY else {}, age)
             if relation in recents and judged.verdict == "fresh":
                 judged = _judged_sources(relation, as_of, state)
         else:

@@ -58,7 +58,22 @@ FAILURES = (
     "validation_failed_count",
 )
 _MEASURES = ("enroll_count", "unenroll_count", "graduate_count", "update_count", *FAILURES)
+_NEXT_DAY = "TIMESTAMP_ADD(TIMESTAMP_TRUNC(@end, DAY), INTERVAL 1 DAY)"
 _DESCRIBED = ("is_rollout", "app_name", "proposed_enrollment")
+
+
+def queries(names: Names) -> list[Statement]:
+    """Every query that looks at the active experiments."""
+    return [
+        metadata(names, is_named=False),
+        ratios(names),
+        totals(names),
+        hours(names),
+        windows(names),
+        searches(names),
+        previous(names),
+        exported(names),
+    ]
 
 
 def metadata(names: Names, *, is_named: bool) -> Statement:
@@ -131,7 +146,7 @@ def metadata(names: Names, *, is_named: bool) -> Statement:
 def ratios(names: Names) -> Statement:
     """Every version of the ratios that was seen."""
     query = select(*RATIOS.column_names).from_(table(RATIOS, names))
-    return Statement(RATIOS.name, query)
+    return Statement("health_ratios", query)
 
 
 def totals(names: Names) -> Statement:
@@ -310,6 +325,22 @@ def previous(names: Names) -> Statement:
     return Statement("health_previous", with_steps(query, {"found": rows}), (START, END))
 
 
+def exported(names: Names) -> Statement:
+    """What the last live run up to ``@end`` found, of these experiments and of all together."""
+    rows = where(
+        select(*HEALTH.column_names).from_(table(HEALTH, names)),
+        "time >= @start",
+        "time <= @end",
+    )
+    query = where(
+        select(*HEALTH.column_names).from_("found"),
+        "time = (SELECT MAX(time) FROM found)",
+        "(experiment IN UNNEST(@slugs) OR experiment = '')",
+    ).order_by("experiment", "check_name", "branch")
+    tree = with_steps(query, {"found": rows})
+    return Statement("health_exported", tree, (SLUGS, START, END))
+
+
 def written(relation: Relation, names: Names) -> Statement:
     """The rows that replace the ratios, or the health of a day."""
     if relation == RATIOS:
@@ -335,7 +366,7 @@ def _aggregates(tier: Tiers, names: Names, *measures: str) -> dict[str, exp.Quer
         names,
         columns=("window_start", "COALESCE(branch, 'null') AS branch", "experiment", *measures),
         within=(*within, "experiment IN UNNEST(@slugs)"),
-        whole_days=("window_start >= @start",),
+        whole_days=("window_start >= @start", f"window_start < {_NEXT_DAY}"),
     )
 
 
