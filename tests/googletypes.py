@@ -116,6 +116,8 @@ def encoded(value: Any, type_: TypeProto) -> ValueProto:
             message.string_value = value
         case types.TYPE_BOOL:
             message.bool_value = value
+        case types.TYPE_DOUBLE:
+            message.double_value = value
         case types.TYPE_INT64:
             message.int64_value = value
         case _:

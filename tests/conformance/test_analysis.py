@@ -13,14 +13,15 @@ import statement_variants as variants
 from expmon import statements
 from expmon.catalog import FETCHABLE, RELATIONS
 from expmon.catalog.model import Kind, Names
-from expmon.statements import bookkeeping, create_view, grafana, migrations, reading
+from expmon.statements import bookkeeping, create_view, grafana, health, migrations, reading
 
 MOZILLA = Names()
 COMPUTED = variants.computed(MOZILLA)
 EMBEDDED = variants.embedded(MOZILLA)
 READ = variants.read(MOZILLA)
 CHARTED = variants.charted(MOZILLA)
-EVERY = {**COMPUTED, **EMBEDDED, **READ, **CHARTED}
+JUDGED = variants.judging(MOZILLA)
+EVERY = {**COMPUTED, **EMBEDDED, **READ, **CHARTED, **JUDGED}
 
 ELSEWHERE = {
     "in one project": Names(data="own", views="own", experiments="own"),
@@ -85,6 +86,59 @@ CHARTED_COLUMNS = {
 }
 """What Grafana gets: a time, the name of a series and its value; or what a variable takes."""
 
+
+def declared(relation):
+    return [(column.name, column.type) for column in RELATIONS[relation].columns]
+
+
+COUNTS = [
+    (f"{event}_count", "INT64")
+    for event in (
+        *("enroll", "unenroll", "graduate", "update", "enroll_failed", "unenroll_failed"),
+        *("update_failed", "validation_failed"),
+    )
+]
+FOUND = declared("telemetry_derived.experiment_health_v1")
+JUDGED_COLUMNS = {
+    "health_metadata": [
+        ("slug", "STRING"),
+        ("is_rollout", "BOOL"),
+        ("app_name", "STRING"),
+        ("proposed_enrollment", "INT64"),
+        ("start_date", "DATE"),
+        ("enrollment_end_date", "DATE"),
+        ("end_date", "DATE"),
+        ("branch", "STRING"),
+        ("ratio", "INT64"),
+    ],
+    "health_ratios": declared("telemetry_derived.experiment_ratios_v1"),
+    "health_totals": [
+        ("experiment", "STRING"),
+        ("number", "INT64"),
+        ("branch", "STRING"),
+        *COUNTS,
+        ("compared", "INT64"),
+        ("expected", "FLOAT64"),
+        ("log_null", "FLOAT64"),
+    ],
+    "health_hours": [
+        ("experiment", "STRING"),
+        ("hour", "TIMESTAMP"),
+        *COUNTS,
+        ("last_window", "TIMESTAMP"),
+    ],
+    "health_windows": [
+        ("experiment", "STRING"),
+        ("branch", "STRING"),
+        ("time", "TIMESTAMP"),
+        ("value", "INT64"),
+    ],
+    "health_searches": [("experiment", "STRING"), ("last_window", "TIMESTAMP")],
+    "health_previous": FOUND,
+    "health_exported": FOUND,
+}
+"""What the health checks read."""
+
 READ_OPTIONS = {
     "drift": ["tiers", "names"],
     "active_experiments": ["names"],
@@ -95,10 +149,6 @@ READ_OPTIONS = {
 }
 
 
-def declared(relation):
-    return [(column.name, column.type) for column in RELATIONS[relation].columns]
-
-
 def wanted(label):
     """The columns of one of `EVERY`."""
     if label in RELATIONS:
@@ -106,6 +156,8 @@ def wanted(label):
     function, *options = label.split(".")
     if function == "grafana":
         return CHARTED_COLUMNS.get(".".join(options)) or CHARTED_COLUMNS[options[0]]
+    if function.startswith("health_"):
+        return JUDGED_COLUMNS[function]
     if function == "fetch":
         return declared(FETCHABLE[options[0]].name)
     return READ_COLUMNS.get(label) or READ_COLUMNS[function]
@@ -141,6 +193,7 @@ def test_statements_are_the_same_wherever_the_tables_lie(where):
         **variants.embedded(names),
         **variants.read(names),
         **variants.charted(names),
+        **variants.judging(names),
     }
     found = {label: googlesql.analyze(every[label], names=names) for label in every}
     assert found == {label: wanted(label) for label in EVERY}
@@ -149,7 +202,7 @@ def test_statements_are_the_same_wherever_the_tables_lie(where):
 @pytest.mark.slow
 def test_statements_are_the_same_on_the_whole_schemas():
     # The embedded sources are made of rows that have what is read, and nothing else.
-    every = {**COMPUTED, **READ, **CHARTED}
+    every = {**COMPUTED, **READ, **CHARTED, **JUDGED}
     found = {label: googlesql.analyze(s, whole=True) for label, s in every.items()}
     assert found == {label: wanted(label) for label in every}
 
@@ -210,6 +263,20 @@ def test_every_statement_that_reads_is_analysed_with_all_of_its_options():
     assert {label.partition(".")[0] for label in READ} == set(functions)
 
 
+def test_every_query_of_the_health_checks_is_analysed():
+    functions = {
+        name
+        for name, function in inspect.getmembers(health, inspect.isfunction)
+        if function.__module__ == health.__name__ and not name.startswith("_")
+    }
+    # The last two are of all queries, and of the tables, which are among those of the catalogue.
+    assert functions == {
+        *(label.partition(".")[0].removeprefix("health_") for label in JUDGED),
+        "queries",
+        "written",
+    }
+
+
 def test_every_query_of_a_dashboard_is_analysed():
     functions = {
         name
@@ -227,6 +294,6 @@ def test_every_module_of_statements_is_known_here():
     """
     modules = {module.name for module in pkgutil.iter_modules(statements.__path__)}
     helpers, builders = {"build", "render"}, {"counting", "derived", "tiers"}
-    others = {"reading", "grafana", "embedded", "bookkeeping", "examining", "migrations"}
+    others = {"reading", "grafana", "embedded", "bookkeeping", "examining", "migrations", "health"}
     assert modules == helpers | builders | others
     assert not any(migration.changes for migration in migrations.MIGRATIONS)

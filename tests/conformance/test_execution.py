@@ -14,6 +14,7 @@ import statement_variants as variants
 import tricky
 from expmon.catalog import DATASETS, EXPORTED, FETCHABLE, RELATIONS, TIERS
 from expmon.catalog.bookkeeping import PARTITIONS
+from expmon.catalog.health import HEALTH, HEALTH_VIEW, RATIOS
 from expmon.catalog.model import Names, Series
 from expmon.catalog.population import ACTIVE_CLIENTS
 from expmon.catalog.sources import (
@@ -34,7 +35,8 @@ COMPUTED = variants.computed(Names())
 EMBEDDED = variants.embedded(Names())
 READ = variants.read(Names())
 CHARTED = variants.charted(Names())
-EVERY = {**COMPUTED, **EMBEDDED, **READ, **CHARTED}
+JUDGED = variants.judging(Names())
+EVERY = {**COMPUTED, **EMBEDDED, **READ, **CHARTED, **JUDGED}
 
 ENROLLMENT, SEARCH = TIERS
 LATEST = MIDNIGHT + DAY - WINDOW
@@ -240,6 +242,118 @@ def charting(statement):
     ]
 
 
+def planned():
+    """Experiments with several branches, with a branch twice, without one, and without a ratio."""
+    (name, rows), *_ = experiments().items()
+    many = [{"slug": "a", "ratio": 1}, {"slug": "null", "ratio": 19}, {"slug": "ü", "ratio": None}]
+    branches = {"exp": many, "twice": [{"slug": "a", "ratio": 3}, {"slug": None, "ratio": 1}]}
+    rows = [
+        {**row, "branches": branches.get(row["normandy_slug"], []), "type": kind, "is_rollout": is_}
+        for row, (kind, is_) in zip(
+            rows, [("rollout", None), (None, None), ("x", True), ("x", False)] * 20, strict=False
+        )
+    ]
+    more = {"normandy_slug": "exp", "start_date": LEAP_DAY, "branches": many}
+    return {name: [*rows, more, {**more, "end_date": LEAP_DAY, "branches": many[:1]}]}
+
+
+def judging(label, tiers):
+    """Every set of tiers; windows of several branches of which one is planned, all, or none."""
+    moments = sorted({moment for part in tricky._TIERS.values() for moment in part})
+    population = [
+        {"time": time, "branch": branch or "null", "experiment": experiment, "value": number % 7}
+        for number, (time, (experiment, branch)) in enumerate(
+            (time, key) for time in moments for key in dict.fromkeys(tricky.SERIES_NAMES)
+        )
+        if branch != "null"
+    ]
+    table = DATASETS["experiment_enrollment_cumulative_population_estimate"].table.name
+    span = {"start": MIDNIGHT - DAY, "finish": MIDNIGHT + HOUR}
+    after = {"start": MIDNIGHT + 2 * HOUR, "finish": MIDNIGHT + DAY + WINDOW}
+    phases = [
+        {"slug": "exp", "number": number, "branch": branch, **times}
+        for number, times in ((0, span), (1, after))
+        for branch in ("a", "null", "nobody")
+    ]
+    phases += [{"slug": "ü", "number": 0, "branch": "\\'", **span}]
+    given = {"phases": phases, "slugs": ["exp", "ü", ""], "start": MIDNIGHT - 13 * DAY}
+    taken = {parameter.name for parameter in JUDGED[label].parameters}
+    return [
+        Case(
+            {name: value for name, value in (given | {"end": end}).items() if name in taken},
+            {**tricky.tier_rows(tiers, present), table: population},
+        )
+        for present in tricky.TIER_SETS
+        for end in (MIDNIGHT + HOUR + TICK, MIDNIGHT + 2 * DAY)
+    ]
+
+
+def health_rows():
+    """Of two runs of the day, one of the day before, and one that is to come."""
+    return {
+        HEALTH.name: [
+            {
+                "time": time,
+                "experiment": experiment,
+                "check_name": check,
+                "branch": "",
+                "verdict": "ok",
+                "since": MIDNIGHT,
+                "log_e": log_e,
+                "sentence": "Ü's \\ sentence",
+                "action": "",
+            }
+            for time in (MIDNIGHT - HOUR, MIDNIGHT, MIDNIGHT + HOUR, MIDNIGHT + DAY)
+            for experiment in ("exp", "", "ü")
+            for check, log_e in (("split", -1.5), ("branches", None))
+        ]
+    }
+
+
+def judged_before(*names):
+    spans = [(MIDNIGHT - DAY, MIDNIGHT + HOUR), (MIDNIGHT + HOUR, MIDNIGHT + 2 * DAY)]
+    given = [{"start": start, "end": end, "slugs": ["exp"]} for start, end in spans]
+    return [Case({name: values[name] for name in names}, health_rows()) for values in given]
+
+
+def found():
+    row = {
+        "experiment": "ü",
+        "check_name": "split",
+        "branch": "a'b",
+        "verdict": "alarm",
+        "since": MIDNIGHT,
+        "log_e": 7.25,
+        "value": None,
+        "expected": 2.5,
+        "sentence": "A \\ sentence\nand another",
+        "action": "",
+    }
+    return [
+        Case({"time": MIDNIGHT + n * HOUR, "found": rows}, health_rows())
+        for n in (0, 1, 30)
+        for rows in ([row], [row, {**row, "branch": ""}])
+    ]
+
+
+def seen():
+    row = {"experiment": "ü", "seen_at": MIDNIGHT, "last_seen_at": MIDNIGHT + TICK}
+    rows = [{**row, "branch": "a", "ratio": 1}, {**row, "branch": "b'", "ratio": None}]
+    return [Case({"seen": rows}, {}), Case({"seen": []}, {})]
+
+
+def kept_ratios():
+    (seen_rows,) = [case.parameters["seen"] for case in seen()[:1]]
+    return [Case({}, {RATIOS.name: seen_rows})]
+
+
+def looked_at():
+    return [
+        *(Case({"today": LEAP_DAY + n * DAY}, planned()) for n in (0, 14)),
+        Case({"slugs": ["exp", "twice", "open", "unknown"]}, planned()),
+    ]
+
+
 def first_times():
     return [Case({"slug": slug}, series_tables()) for slug in ("exp", "asleep", "'", "unknown")]
 
@@ -279,6 +393,19 @@ CASES = {
     "export_metadata.named": named,
     "first_time": first_times,
     "first_time.one": first_times,
+    RATIOS.name: seen,
+    HEALTH.name: found,
+    HEALTH_VIEW.name: lambda: [Case({}, health_rows())],
+    "health_metadata": lambda: looked_at()[:2],
+    "health_metadata.named": lambda: looked_at()[2:],
+    "health_ratios": kept_ratios,
+    **{
+        label: lambda label=label: judging(label, ENROLLMENT)
+        for label in ("health_totals", "health_hours", "health_windows")
+    },
+    "health_searches": lambda: judging("health_searches", SEARCH),
+    "health_previous": lambda: judged_before("start", "end"),
+    "health_exported": lambda: judged_before("start", "end", "slugs"),
 }
 
 
@@ -328,6 +455,9 @@ def typed(cell, *, is_set=False):
         case list():
             elements = [typed(inner) for inner in cell]
             value = tuple(sorted(elements, key=repr) if is_set else elements)
+        case float():
+            # A sum's last digits depend on the order, which is the engine's choice.
+            value = float(f"{cell:.12g}")
         case _:
             value = cell
     return type(cell).__name__, value

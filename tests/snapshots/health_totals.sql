@@ -193,8 +193,8 @@ WITH phases AS (
     number,
     branch,
     SUM(unenrolled) AS compared,
-    SUM(left_together * share) AS expected,
-    SUM(IF(unenrolled > 0, unenrolled * LN(share), 0)) AS log_null
+    CAST(SUM(left_together * share) AS FLOAT64) AS expected,
+    CAST(SUM(IF(unenrolled > 0, unenrolled * LN(share), 0)) AS FLOAT64) AS log_null
   FROM shares
   GROUP BY
     experiment,

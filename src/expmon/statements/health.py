@@ -243,8 +243,8 @@ def totals(names: Names) -> Statement:
         "number",
         "branch",
         "SUM(unenrolled) AS compared",
-        "SUM(left_together * share) AS expected",
-        "SUM(IF(unenrolled > 0, unenrolled * LN(share), 0)) AS log_null",
+        "CAST(SUM(left_together * share) AS FLOAT64) AS expected",
+        "CAST(SUM(IF(unenrolled > 0, unenrolled * LN(share), 0)) AS FLOAT64) AS log_null",
     ).from_("shares")
     query = (
         select(

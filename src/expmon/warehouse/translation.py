@@ -127,7 +127,10 @@ def _lambda(element: str, body: exp.Expr) -> exp.Lambda:
 
 
 def _integers(node: exp.Expr) -> exp.Expr:
-    """DuckDB's SUM and COUNT_IF of INT64 are HUGEINT. No statement sums up anything else."""
+    """DuckDB's SUM and COUNT_IF of INT64 are HUGEINT.
+
+    What sums up anything else says so by a cast of the sum.
+    """
     is_window = isinstance(node, exp.Window)
     inner = node.this if is_window else node
     if not isinstance(inner, (exp.Sum, exp.CountIf)):
