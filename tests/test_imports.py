@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "export": WORK,
     "plotting": {"fetch", *WORK},
     "ingest": {"sandbox", *WORK},
+    "health": WORK,
     "google_credentials": {"errors"},
     "settings_forms": {"catalog", "errors"},
     "settings_table": {
@@ -59,6 +60,7 @@ MAY_IMPORT = {
     "api": {"catalog", "config", "connection", "errors", "grafana", "monitor", "statements"},
     "expmon": {"api", "connection", "errors", "monitor"},
     "cli": {"expmon", "api", "connection", "errors", "monitor"},
+    "cli.calibrate": {"health.calibrate", "health.simulation"},
     "cli.demo": {"sandbox"},
     "__main__": {"cli"},
     "airflow": {"expmon", "api", "connection", "errors", "monitor"},
@@ -137,7 +139,7 @@ def test_the_map_goes_round_in_no_circle():
     waiting = {
         name: {rule.split(".")[0] for rule in rules} - {name} for name, rules in MAY_IMPORT.items()
     }
-    waiting["cli"] |= waiting.pop("cli.demo")
+    waiting["cli"] |= waiting.pop("cli.demo") | waiting.pop("cli.calibrate")
     while waiting:
         free = {name for name, needs in waiting.items() if not needs & waiting.keys()}
         assert free, sorted(waiting)

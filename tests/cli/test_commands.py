@@ -59,6 +59,9 @@ HELP = {
     "health": "[SLUG], --active, --as-of TIME, --all, --rate FLOAT, --format [text|json|csv]",
     "drift": "--as-of TIME, --days INTEGER, --threshold PERCENT, --at-least COUNT, "
     "--format [table|json|prometheus]",
+    "calibrate": "--ratios N:N[:N…], --clients-per-window CLIENTS, --days INTEGER, --runs INTEGER, "
+    "--effect EFFECT, --leaving PERCENT, --alpha FLOAT, --concentration CLIENTS, --seed INTEGER, "
+    "--format [table|json]",
     "sql": "[NAME], --out DIRECTORY",
     "datasets": "[NAME]",
     "grafana": "--out FILE",

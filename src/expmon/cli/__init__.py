@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from expmon import __version__
+from expmon.cli import calibrate, data, demo, doctor, drift, health, plot, runs, statements
 from expmon.cli import config as configuration
-from expmon.cli import data, demo, doctor, drift, health, plot, runs, statements
 from expmon.cli.common import Group, Options, in_one_line
 
 __all__ = ["main"]
@@ -99,6 +99,6 @@ def _settings(pairs: tuple[str, ...]) -> dict[str, object]:
     return settings
 
 
-for module in (demo, data, plot, runs, health, drift, statements, configuration, doctor):
+for module in (demo, data, plot, runs, health, drift, calibrate, statements, configuration, doctor):
     for command in module.COMMANDS:
         main.add_command(command)
