@@ -30,15 +30,16 @@ def evidence() -> Figure:
     figure, axes = panel("e-value against 50:50", "clients enrolled")
     for colour, split in zip(COLOURS, ("50:50", "52:48", "56:44"), strict=True):
         simulated = simulate(EVEN, Effect.parse(split, EVEN), 400, np.random.default_rng(1))
-        e_values = np.exp(log_evidences(simulated, EVEN.shares).clip(max=100))
-        clients = np.arange(1, EVEN.windows + 1) * EVEN.clients_per_window
+        hourly = slice(11, None, 12)
+        e_values = np.exp(log_evidences(simulated, EVEN.shares).clip(max=100))[:, hourly]
+        clients = np.arange(1, EVEN.windows + 1)[hourly] * EVEN.clients_per_window
         low, middle, high = np.quantile(e_values, (0.1, 0.5, 0.9), axis=0)
         axes.fill_between(clients, low, high, color=colour, alpha=0.2, linewidth=0)
         axes.plot(clients, middle, color=colour, label=split)
     axes.axhline(1000, color=INK, linestyle="--", linewidth=1)
     axes.annotate("alarm at 1/alpha = 1,000", (19_900, 1_000), ha="right", va="bottom", color=INK)
     axes.set(yscale="log", ylim=(1e-3, 1e9), xlim=(0, 20_000))
-    axes.legend(title="true split", loc="upper right")
+    axes.legend(title="true split", loc="upper center")
     return figure
 
 
@@ -48,8 +49,8 @@ def false_alarms() -> Figure:
     runs = 2_000
     labels = {
         Rule.CHI_SQUARE: "chi-square p < 0.001, each window",
-        Rule.FIVE_POINTS: "the same and 5 points off, once a day",
         Rule.EVIDENCE: "e-value ≥ 1,000, each window",
+        Rule.FIVE_POINTS: "the same and 5 points off, once a day",
     }
     found = {
         outcome.rule: outcome
@@ -57,7 +58,7 @@ def false_alarms() -> Figure:
         if outcome.comparison is Comparison.SPLIT
     }
     last = EVEN.windows * EVEN.clients_per_window
-    for colour, style, (rule, label) in zip(COLOURS, ("-", ":", "-"), labels.items(), strict=True):
+    for colour, style, (rule, label) in zip(COLOURS, ("-", "-", ":"), labels.items(), strict=True):
         first = sorted(clients for clients in found[rule].clients if clients is not None)
         shares = [100 * n / runs for n in range(len(first) + 1)]
         axes.step(
@@ -71,7 +72,7 @@ def false_alarms() -> Figure:
     axes.axhline(0.1, color=INK, linestyle="--", linewidth=1, label="what 0.001 promises")
     axes.set(xlim=(0, last), ylim=(-0.1, None))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g} %"))
-    axes.legend(loc="upper left")
+    axes.legend(loc="center right")
     return figure
 
 
