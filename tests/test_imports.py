@@ -30,12 +30,13 @@ MAY_IMPORT = {
     "sandbox": {"catalog", *GROUND},
     # Engines run the statements: they print them, and keep the views.
     "warehouse": {"catalog", "statements", "findings", *GROUND},
-    "materialize": WORK,
+    "materialize": {"health_settings", *WORK},
     "fetch": WORK,
     "export": WORK,
     "plotting": {"fetch", *WORK},
     "ingest": {"sandbox", *WORK},
-    "health": WORK,
+    "health_settings": set(),
+    "health": {"health_settings", "materialize", *WORK},
     "google_credentials": {"errors"},
     "settings_forms": {"catalog", "errors"},
     "settings_table": {
@@ -53,7 +54,7 @@ MAY_IMPORT = {
         "materialize.schedule",
         "warehouse.bigquery_settings",
     },
-    "monitor": {"config", "materialize", "fetch", "export", "plotting", "ingest", *WORK},
+    "monitor": {"config", "materialize", "health", "fetch", "export", "plotting", "ingest", *WORK},
     # The one place that knows the engines and the stores.
     "connection": {"config", "errors", "google_credentials", "monitor", "warehouse", "export"},
     "grafana": {"catalog", "statements"},

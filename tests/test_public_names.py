@@ -42,6 +42,8 @@ METHODS = {
     "shared_run": ["cadence", "as_of", "run_id"],
     "backfill": ["start", "end", "as_of"],
     "status": ["as_of"],
+    "health": ["slug", "as_of"],
+    "health_active": ["as_of"],
     "drift": ["as_of", "days"],
     "examine": [],
     "ingest": ["paths", "submission_timestamp"],

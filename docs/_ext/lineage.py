@@ -11,15 +11,16 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from expmon.catalog import EXPORTED, RELATIONS
+from expmon.catalog.health import HEALTH, RATIOS
 from expmon.catalog.model import Kind, Project
 from expmon.catalog.sources import EVENTS_LIVE, EXPERIMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from expmon.catalog.model import Relation
 
-HEADINGS = ("Sources", "Aggregates", "Time series, live views", "For people and charts")
+HEADINGS = ("Sources", "Aggregates", "Series, live views, health", "For people and charts")
 EXPORT = "JSON files"
 LEFT, TOP, WIDTH, HEIGHT, COLUMN, ROW = 36, 28, 150, 40, 196, 48
 _LINE = 24  # characters that a box has room for
@@ -62,7 +63,10 @@ def picture(link: Callable[[Relation], str]) -> str:
 def _edges() -> Iterable[tuple[str, str]]:
     for relation in RELATIONS.values():
         yield from ((source, relation.name) for source in relation.inputs)
-    yield from ((relation.name, EXPORT) for relation in (EXPERIMENTS, *(d.table for d in EXPORTED)))
+    yield EXPERIMENTS.name, RATIOS.name
+    yield from (
+        (relation.name, EXPORT) for relation in (EXPERIMENTS, HEALTH, *(d.table for d in EXPORTED))
+    )
 
 
 def _column(relation: Relation) -> int:
@@ -71,7 +75,9 @@ def _column(relation: Relation) -> int:
         return 0
     if relation.project is Project.VIEWS:
         return 3
-    return 1 + max(_column(RELATIONS[name]) for name in relation.inputs)
+    if relation == HEALTH:
+        return 2
+    return 1 + max((_column(RELATIONS[name]) for name in relation.inputs), default=0)
 
 
 def _places() -> dict[str, tuple[int, int]]:
@@ -85,15 +91,22 @@ def _places() -> dict[str, tuple[int, int]]:
     for source, target in _edges():
         inputs.setdefault(target, []).append(source)
     places: dict[str, tuple[int, int]] = {}
+    bottom = TOP + height * ROW
     for number, names in enumerate(columns):
         if number:
-            names.sort(key=lambda name: fmean(places[source][1] for source in inputs[name]))
+            names.sort(key=lambda name: _height(places, inputs[name], bottom))
         for row, name in enumerate(names):
             y = TOP + int(((row + 0.5) * height / len(names) - 0.5) * ROW)
             places[name] = (LEFT + number * COLUMN, y)
-    bottom = TOP + height * ROW
     places[EXPERIMENTS.name], places[EXPORT] = (LEFT, bottom), (LEFT + 3 * COLUMN, bottom)
     return places
+
+
+def _height(
+    places: Mapping[str, tuple[int, int]], sources: Iterable[str], bottom: int
+) -> float:
+    """How high a relation is to stand: as its inputs; the experiments stand at the bottom."""
+    return fmean(places[source][1] if source in places else bottom for source in sources)
 
 
 def _curve(start: tuple[int, int], end: tuple[int, int]) -> str:
