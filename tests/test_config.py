@@ -20,6 +20,7 @@ import playing
 from expmon import config
 from expmon.catalog.model import Names
 from expmon.errors import ConfigError
+from expmon.health.settings import HealthSettings
 from expmon.materialize.schedule import Schedule
 from expmon.settings_table import MAPS, SETTINGS, Value
 from expmon.warehouse.bigquery_settings import BigQuerySettings
@@ -45,6 +46,12 @@ SAMPLES = {
         ["telemetry.clients_daily", "telemetry_live.event_v4"],
         "telemetry_live.event_v4, telemetry.clients_daily",
     ),
+    "health.alpha": (0.01, 0.0005, "5e-4"),
+    "health.concentration": (50, 200.5, "200.5"),
+    "health.settling_hours": (1, 0, "0"),
+    "health.holding_back_hours": (1, 2, "2"),
+    "health.muted": (["a"], ["b:split", "ümlaut"], "ümlaut, b:split"),
+    "alerts.to": ("a.jsonl", "stdout", "stdout"),
     "bigquery.location": ("EU", "europe-west1", "europe-west1"),
     "bigquery.priority": ("batch", "interactive", "interactive"),
     "bigquery.job_timeout_minutes": (1, 2, "2"),
@@ -64,6 +71,7 @@ SAMPLES = {
         {"telemetry.clients_daily": "b.b_v6"},
         "telemetry.clients_daily=b.b_v6",
     ),
+    "enrollment_targets": ({"a.b": 1}, {"a.b": 20000}, "a.b=20000"),
 }
 VARIABLES = {setting.key: setting.variable for setting in (*SETTINGS.values(), *MAPS.values())}
 
@@ -84,7 +92,7 @@ def toml(key, value):
     """The lines of a file with this setting."""
     section, _, name = key.rpartition(".")
     if isinstance(value, dict):
-        return "\n".join([f"[{key}]", *(f'"{name}" = "{place}"' for name, place in value.items())])
+        return "\n".join([f"[{key}]", *(f'"{name}" = {entry!r}' for name, entry in value.items())])
     return f"[{section}]\n{name} = {value!r}" if section else f"{name} = {value!r}"
 
 
@@ -111,6 +119,15 @@ def test_without_any_setting_everything_is_mozillas():
         catch_up=timedelta(days=14),
         empty_sources=frozenset(),
     )
+    assert loaded.settings.health == HealthSettings(
+        alpha=0.001,
+        concentration=100.0,
+        settling=timedelta(hours=24),
+        holding_back=timedelta(hours=6),
+        muted=frozenset(),
+        targets={},
+    )
+    assert loaded.settings.alerts_to == "stdout"
     assert loaded.bigquery == BigQuerySettings(
         project="moz-fx-data-shared-prod",
         location=None,
@@ -139,6 +156,12 @@ def test_every_default_says_whose_it_is():
         Value("schedule.source_horizon_days", 7, "default"),
         Value("schedule.catch_up_days", 14, "default"),
         Value("schedule.empty_sources", (), "default"),
+        Value("health.alpha", 0.001, "default"),
+        Value("health.concentration", 100.0, "default"),
+        Value("health.settling_hours", 24, "default"),
+        Value("health.holding_back_hours", 6, "default"),
+        Value("health.muted", (), "default"),
+        Value("alerts.to", "stdout", "default"),
         Value("bigquery.location", None, "default"),
         Value("bigquery.priority", "interactive", "default"),
         Value("bigquery.job_timeout_minutes", 10, "default"),
@@ -515,6 +538,60 @@ def test_the_schedule_is_read_in_its_units(tmp_path):
     )
 
 
+def test_the_health_checks_and_alerts_get_their_settings(tmp_path):
+    settings = load(
+        tmp_path,
+        """
+        [health]
+        alpha = 0.0001
+        concentration = 50
+        settling_hours = 12
+        holding_back_hours = 0
+        muted = ["exp:split", "failures", "exp"]
+        [enrollment_targets]
+        exp = 20000
+        "a.b" = 1
+        [alerts]
+        to = "/var/lib/alerts.jsonl"
+        """,
+    ).settings
+    assert settings.health == HealthSettings(
+        alpha=0.0001,
+        concentration=50.0,
+        settling=timedelta(hours=12),
+        holding_back=timedelta(0),
+        muted=frozenset({"exp:split", "failures", "exp"}),
+        targets={"exp": 20000, "a.b": 1},
+    )
+    assert settings.alerts_to == "/var/lib/alerts.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://example.com/secret", "https://example.com/…"),
+        ("http://user:secret@localhost:8080?secret#secret", "http://localhost:8080/…"),
+        ("https://[::1]/secret", "https://[::1]/…"),
+        ("https://a:secret@b:secret@example.com/secret", "https://example.com/…"),
+    ],
+)
+def test_what_may_be_secret_of_an_address_is_used_and_not_shown(monkeypatch, address, shown):
+    monkeypatch.setenv("EXPMON_ALERTS_TO", address)
+    loaded = config.load()
+    assert loaded.settings.alerts_to == address
+    assert value_of(loaded, "alerts.to") == (shown, "EXPMON_ALERTS_TO")
+    assert "secret" not in repr(loaded)
+
+
+@pytest.mark.parametrize("address", ["https://example.com:secret/secret", "ftp://x/secret"])
+def test_nor_is_it_where_the_address_makes_no_sense(address):
+    with pytest.raises(
+        ConfigError, match=r"^argument: alerts\.to must be stdout, a file's "
+    ) as met:
+        config.load(overrides={"alerts.to": address})
+    assert "/secret" not in str(met.value)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -574,6 +651,25 @@ def test_the_schedule_is_read_in_its_units(tmp_path):
             '[schedule]\nempty_sources = ["telemetry_derived.main_event_v1"]',
             "is unknown: did you mean telemetry_derived.main_events_v1",
         ),
+        ("[health]\nalpha = 0", "health.alpha must be a number above 0 and below 1, not 0"),
+        ("[health]\nalpha = 1", "health.alpha must be a number above 0 and below 1, not 1"),
+        ("[health]\nalpha = nan", "health.alpha must be a number above 0 and below 1, not nan"),
+        ("[health]\nalpha = true", "health.alpha must be a number"),
+        ('[health]\nalpha = "0.1"', "health.alpha must be a number"),
+        ("[health]\nconcentration = inf", "must be a number above 0 and below 1000000, not inf"),
+        ("[health]\nsettling_hours = 1.5", "settling_hours must be a whole number"),
+        ('[health]\nmuted = "exp"', "health.muted must be a list of names, not 'exp'"),
+        ('[health]\nmuted = [""]', "health.muted must be a list of names"),
+        ("[enrollment_targets]\nexp = 0", "enrollment_targets.exp must be a whole number from 1"),
+        ('[enrollment_targets]\nexp = "5"', "enrollment_targets.exp must be a whole number from"),
+        ('[enrollment_targets]\n"" = 5', "enrollment_targets: a name is empty"),
+        ("[alerts]\nto = 5", "alerts.to must be stdout, a file's path, or an address like https:"),
+        ('[alerts]\nto = ""', "alerts.to must be stdout, a file's path, or an address"),
+        ('[alerts]\nto = "ftp://x/y"', "alerts.to must be stdout, a file's path, or an address"),
+        ('[alerts]\nto = "https:///x"', "alerts.to must be stdout, a file's path, or an addres"),
+        ('[alerts]\nto = "http://x:0/"', "alerts.to must be stdout, a file's path, or an addres"),
+        ('[alerts]\nto = "http://[x/"', "alerts.to must be stdout, a file's path, or an address"),
+        ('[alerts]\nto = "a\\u0000b"', "alerts.to must be stdout, a file's path, or an address"),
         ('[bigquery]\nlocaton = "US"', "bigquery: 'locaton' is unknown: did you mean location?"),
         ('[bigquery]\nlocation = "U S"', "bigquery.location must be a location like US or europe"),
         ('[bigquery]\npriority = "BATCH"', "bigquery.priority must be interactive or batch"),
@@ -622,6 +718,13 @@ def test_a_file_that_is_not_toml_is_refused_by_name(tmp_path):
             "EXPMON_EMPTY_SOURCES",
             "main_v4",
             "schedule.empty_sources: 'main_v4' is unknown",
+        ),
+        ("EXPMON_HEALTH_ALPHA", "1_0", "health.alpha must be a number above 0 and below 1"),
+        ("EXPMON_HEALTH_MUTED", "exp,", "health.muted must be a list of names"),
+        (
+            "EXPMON_ENROLLMENT_TARGETS",
+            "exp=many",
+            "enrollment_targets.exp must be a whole number from 1 to 1000000000, not 'many'",
         ),
         ("EXPMON_PARALLEL_JOBS", "101", "bigquery.parallel_jobs must be a whole number from 1 to"),
         (

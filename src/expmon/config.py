@@ -28,6 +28,19 @@ source_horizon_days = 7                   # EXPMON_SOURCE_HORIZON_DAYS
 catch_up_days = 14                        # EXPMON_CATCH_UP_DAYS
 empty_sources = ["telemetry_derived.main_events_v1"]   # EXPMON_EMPTY_SOURCES="…,…"
 
+[health]
+alpha = 0.001                             # EXPMON_HEALTH_ALPHA
+concentration = 100                       # EXPMON_HEALTH_CONCENTRATION
+settling_hours = 24                       # EXPMON_HEALTH_SETTLING_HOURS
+holding_back_hours = 6                    # EXPMON_HEALTH_HOLDING_BACK_HOURS
+muted = ["my-experiment:failures", "forecast"]   # EXPMON_HEALTH_MUTED="…,…"
+
+[enrollment_targets]                      # EXPMON_ENROLLMENT_TARGETS="my-experiment=20000,…"
+my-experiment = 20000
+
+[alerts]
+to = "https://example.com/hook"           # EXPMON_ALERTS_TO; or a file, or "stdout"
+
 [bigquery]
 location = "US"                           # EXPMON_LOCATION
 priority = "interactive"                  # EXPMON_PRIORITY; or "batch"
@@ -48,17 +61,19 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from expmon.catalog.model import Names
 from expmon.errors import ConfigError
+from expmon.health.settings import HealthSettings
 from expmon.materialize.schedule import Schedule, Settings
 from expmon.settings_forms import refuse_unknown
 from expmon.settings_table import (
     DAY,
+    HOUR,
     MAPS,
     MINUTE,
     MOZILLA_STORE,
@@ -98,11 +113,12 @@ class Config:
     Attributes:
         warehouse: ``duckdb://path`` or ``bigquery://project``, with what stands behind a ``?``.
         store: a directory or ``gs://bucket/prefix``; None: nothing is exported.
-        settings: where the tables lie, and the schedule.
+        settings: where the tables lie, the schedule, the health checks, and where alerts go.
         bigquery: None unless the warehouse is BigQuery.
         impersonate: the service account that BigQuery and Cloud Storage are used as.
         quota_project: whose API quota is used; None: the credentials' own.
-        values: each setting and each entry of a map, and where it came from.
+        values: each setting and each entry of a map, as they may be printed, and where each came
+            from.
     """
 
     warehouse: str = MOZILLA_WAREHOUSE
@@ -256,18 +272,26 @@ def _config(values: _Layer) -> Config:
     return Config(
         warehouse=given["warehouse"],
         store=given["store"],
-        settings=Settings(_names(given, places), _schedule(given)),
+        settings=Settings(
+            _names(given, places),
+            _schedule(given),
+            _health(given, places["enrollment_targets"]),
+            given["alerts.to"],
+        ),
         bigquery=_bigquery(given, values["warehouse"]),
         impersonate=given["google.impersonate_service_account"],
         quota_project=given["google.quota_project"],
         values=(
-            *(values[key] for key in SETTINGS),
+            *(
+                replace(values[key], value=setting.form.shown(values[key].value))
+                for key, setting in SETTINGS.items()
+            ),
             *(value for found in maps.values() for value in found.values()),
         ),
     )
 
 
-def _names(given: Mapping[str, Any], places: Mapping[str, Mapping[str, str]]) -> Names:
+def _names(given: Mapping[str, Any], places: Mapping[str, Mapping[str, Any]]) -> Names:
     return Names(
         data=given["projects.data"],
         views=given["projects.views"],
@@ -285,6 +309,17 @@ def _schedule(given: Mapping[str, Any]) -> Schedule:
         source_horizon=given["schedule.source_horizon_days"] * DAY,
         catch_up=given["schedule.catch_up_days"] * DAY,
         empty_sources=frozenset(given["schedule.empty_sources"]),
+    )
+
+
+def _health(given: Mapping[str, Any], targets: Mapping[str, int]) -> HealthSettings:
+    return HealthSettings(
+        alpha=given["health.alpha"],
+        concentration=given["health.concentration"],
+        settling=given["health.settling_hours"] * HOUR,
+        holding_back=given["health.holding_back_hours"] * HOUR,
+        muted=frozenset(given["health.muted"]),
+        targets=targets,
     )
 
 

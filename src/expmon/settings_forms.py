@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from expmon.catalog import near
 from expmon.errors import ConfigError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _MOST = 1_000_000
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
+_DECIMAL = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?(e-?[0-9]{1,3})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +27,15 @@ class Form:
         expected: an error says it.
         read: the value as it is used; None if it is none.
         from_text: what a text of the environment or of the command line stands for.
-        known: the names that a list may have.
+        known: the names that a list may have; None: any.
+        shown: what may be printed of a value.
     """
 
     expected: str
     read: Callable[[Any], Any]
     from_text: Callable[[str], Any] = str
     known: Collection[str] | None = None
+    shown: Callable[[Any], Any] = lambda value: value
 
     def value(self, key: str, given: object, origin: str, *, is_text: bool) -> Any:
         """The value that was given.
@@ -42,7 +46,8 @@ class Form:
         meant = self.from_text(given) if is_text and isinstance(given, str) else given
         value = self.read(meant)
         if value is None:
-            raise ConfigError(f"{origin}: {key} must be {self.expected}, not {given!r}")
+            shown = self.shown(given) if isinstance(given, str) else given
+            raise ConfigError(f"{origin}: {key} must be {self.expected}, not {shown!r}")
         for name in value if self.known is not None else ():
             refuse_unknown(f"{origin}: {key}", name, self.known or ())
         return value
@@ -62,6 +67,20 @@ def whole(low: int, high: int = _MOST) -> Form:
     return Form(f"a whole number from {low} to {high}", read, number)
 
 
+def between(low: float, high: float) -> Form:
+    """A number; both ends are out."""
+
+    def read(value: object) -> float | None:
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return None
+        return float(value) if low < value < high else None
+
+    def number(text: str) -> object:
+        return float(text) if _DECIMAL.fullmatch(text) else text
+
+    return Form(f"a number above {low} and below {high}", read, number)
+
+
 def matching(expected: str, pattern: str) -> Form:
     """A text that a regular expression matches whole."""
     compiled = re.compile(pattern)
@@ -71,13 +90,13 @@ def matching(expected: str, pattern: str) -> Form:
     )
 
 
-def names(known: Collection[str]) -> Form:
-    """Names, as text with commas between them; in order, each once."""
+def names(known: Collection[str] | None = None) -> Form:
+    """Names, as text with commas between them; in order, each once. Without known ones, any."""
 
     def read(value: object) -> tuple[str, ...] | None:
         if not isinstance(value, (list, tuple, set, frozenset)):
             return None
-        is_of_names = all(isinstance(name, str) for name in value)
+        is_of_names = all(isinstance(n, str) and (n or known is not None) for n in value)
         return tuple(sorted(set(value))) if is_of_names else None
 
     def split(text: str) -> object:
@@ -91,8 +110,34 @@ def _path(value: object) -> str | None:
     return text if isinstance(text, str) and text else None
 
 
+def _receiver(value: object) -> str | None:
+    place = _path(value)
+    if place is None or "\0" in place:
+        return None
+    if "://" not in place:
+        return place
+    try:
+        parts = urlsplit(place)
+        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port, or of an IPv6 address
+        return None
+    return place if is_usable else None
+
+
+def without_path(place: str) -> str:
+    """Of an address the scheme and the host alone: what follows it may be a secret."""
+    scheme, separator, rest = place.partition("://")
+    host = re.split(r"[/?#\\]", rest, maxsplit=1)[0].rpartition("@")[2]
+    return f"{scheme}://{host}/…" if separator else place
+
+
 TEXT = matching("a text", r"(?s:.+)")
 PATH = Form("a text", _path)
+RECEIVER = Form(
+    "stdout, a file's path, or an address like https://example.com/path",
+    _receiver,
+    shown=without_path,
+)
 
 
 def refuse_unknown(where: str, name: str, known: Collection[str]) -> None:

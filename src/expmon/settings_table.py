@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Any
 from expmon.catalog import RELATIONS
 from expmon.catalog.model import Kind, Names
 from expmon.errors import ConfigError
-from expmon.materialize.schedule import Schedule
-from expmon.settings_forms import PATH, TEXT, Form, matching, names, refuse_unknown, whole
+from expmon.health.settings import HealthSettings
+from expmon.materialize.schedule import STDOUT, Schedule
+from expmon.settings_forms import (
+    PATH,
+    RECEIVER,
+    TEXT,
+    Form,
+    between,
+    matching,
+    names,
+    refuse_unknown,
+    whole,
+)
 from expmon.warehouse.bigquery_settings import BigQuerySettings
 
 if TYPE_CHECKING:
@@ -21,7 +32,8 @@ MOZILLA_WAREHOUSE = "bigquery://moz-fx-data-shared-prod"
 MOZILLA_STORE = "gs://mozanalysis/monitoring"
 DEFAULT = "default"
 MOZILLAS = "Mozilla's default"
-SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+DAY = timedelta(days=1)
 PROJECT = r"[A-Za-z0-9][A-Za-z0-9.:-]*"
 """Of an id; before the colon, ids of old have a domain."""
 
@@ -59,11 +71,11 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class MapSetting:
-    """A setting with an entry for each name; ``known`` are the names that there may be."""
+    """A setting with an entry for each name; ``known`` are the names that there may be, or any."""
 
     key: str
     variable: str
-    known: Collection[str]
+    known: Collection[str] | None
     form: Form
     description: str
 
@@ -72,7 +84,7 @@ _ID = matching("a project's id, of letters, digits, '-', '.' and ':'", PROJECT)
 _TABLE = matching("dataset.table or project.dataset.table", _PLACE)
 _SOURCES = tuple(name for name, relation in RELATIONS.items() if relation.kind is Kind.SOURCE)
 _DATASETS = tuple(dict.fromkeys(relation.dataset for relation in RELATIONS.values()))
-_N, _S, _B = Names(), Schedule(), BigQuerySettings(MOZILLA_WAREHOUSE)
+_N, _S, _B, _H = Names(), Schedule(), BigQuerySettings(MOZILLA_WAREHOUSE), HealthSettings()
 
 SETTINGS: dict[str, Setting] = {
     setting.key: setting
@@ -145,6 +157,49 @@ SETTINGS: dict[str, Setting] = {
             names(_SOURCES),
             "sources that may rightly lack a day",
             (),
+        ),
+        Setting(
+            "health.alpha",
+            "EXPMON_HEALTH_ALPHA",
+            between(0, 1),
+            "of so large a share of healthy experiments a comparison of branches may ever raise a "
+            "false alarm",
+            _H.alpha,
+        ),
+        Setting(
+            "health.concentration",
+            "EXPMON_HEALTH_CONCENTRATION",
+            between(0, 1_000_000),
+            "the higher, the closer to the planned shares are the splits that are looked for",
+            _H.concentration,
+        ),
+        Setting(
+            "health.settling_hours",
+            "EXPMON_HEALTH_SETTLING_HOURS",
+            whole(0),
+            "after a change of the ratios the split is not judged for so long",
+            _H.settling // HOUR,
+        ),
+        Setting(
+            "health.holding_back_hours",
+            "EXPMON_HEALTH_HOLDING_BACK_HOURS",
+            whole(0),
+            "no alert starts before so long after 00:00 UTC of an experiment's start",
+            _H.holding_back // HOUR,
+        ),
+        Setting(
+            "health.muted",
+            "EXPMON_HEALTH_MUTED",
+            names(),
+            "experiments, checks, or `experiment:check`, of which no alert starts",
+            (),
+        ),
+        Setting(
+            "alerts.to",
+            "EXPMON_ALERTS_TO",
+            RECEIVER,
+            "where alerts go: `stdout`, a file, or an address like `https://example.com/path`",
+            STDOUT,
         ),
         Setting(
             "bigquery.location",
@@ -225,6 +280,13 @@ MAPS: dict[str, MapSetting] = {
             _TABLE,
             "a source is a view, and this is the table behind it",
         ),
+        MapSetting(
+            "enrollment_targets",
+            "EXPMON_ENROLLMENT_TARGETS",
+            None,
+            whole(1, 10**9),
+            "an experiment, by its slug, is to enroll so many clients",
+        ),
     )
 }
 
@@ -249,9 +311,9 @@ def read(key: str, given: object, origin: str, *, is_text: bool) -> Iterator[Val
         yield Value(key, SETTINGS[key].form.value(key, given, origin, is_text=is_text), origin)
     elif key in MAPS:
         for entry, place in _entries(key, given, origin, is_text=is_text):
-            yield _entry(MAPS[key], entry, place, origin)
+            yield _entry(MAPS[key], entry, place, origin, is_text=is_text)
     elif section in MAPS:
-        yield _entry(MAPS[section], name, given, origin)
+        yield _entry(MAPS[section], name, given, origin, is_text=is_text)
     elif key in SECTIONS:
         raise ConfigError(f"{origin}: {key} must be a table: [{key}]")
     elif section in SECTIONS:
@@ -261,10 +323,13 @@ def read(key: str, given: object, origin: str, *, is_text: bool) -> Iterator[Val
         refuse_unknown(origin, key, [*SETTINGS, *SECTIONS, *MAPS])
 
 
-def _entry(setting: MapSetting, name: str, given: object, origin: str) -> Value:
-    refuse_unknown(f"{origin}: {setting.key}", name, setting.known)
+def _entry(setting: MapSetting, name: str, given: object, origin: str, *, is_text: bool) -> Value:
+    if setting.known is not None:
+        refuse_unknown(f"{origin}: {setting.key}", name, setting.known)
+    elif not name:
+        raise ConfigError(f"{origin}: {setting.key}: a name is empty")
     key = f"{setting.key}.{name}"
-    return Value(key, setting.form.value(key, given, origin, is_text=False), origin)
+    return Value(key, setting.form.value(key, given, origin, is_text=is_text), origin)
 
 
 def _entries(

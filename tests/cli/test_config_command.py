@@ -55,6 +55,12 @@ def test_each_value_is_printed_with_where_it_came_from(expmon, monkeypatch):
             "telemetry_live.event_v4, telemetry_live.main_v4",
             "EXPMON_EMPTY_SOURCES",
         ],
+        ["health.alpha", "0.001", "default"],
+        ["health.concentration", "100.0", "default"],
+        ["health.settling_hours", "24", "default"],
+        ["health.holding_back_hours", "6", "default"],
+        ["health.muted", "default"],
+        ["alerts.to", "stdout", "default"],
         ["bigquery.location", "EU", "argument"],
         ["bigquery.priority", "interactive", "default"],
         ["bigquery.job_timeout_minutes", "10", "default"],
@@ -72,7 +78,7 @@ def test_json_has_the_values_as_they_are(expmon):
     content = json.loads(printed)
     assert content.keys() == {"settings"}
     found = {row["setting"]: (row["value"], row["from"]) for row in content["settings"]}
-    assert len(found) == 19
+    assert len(found) == 25
     assert found["warehouse"] == ("bigquery://moz-fx-data-shared-prod", "Mozilla's default")
     assert found["schedule.catch_up_days"] == (3, "argument")
     assert found["schedule.empty_sources"] == ([], "default")
@@ -133,7 +139,7 @@ def test_a_setting_that_makes_no_sense_is_refused(expmon, line, message):
 def test_the_last_of_two_settings_wins_and_its_value_may_have_equal_signs(expmon):
     line = "--set datasets=telemetry=a --set datasets=telemetry=b,monitoring=c config --format json"
     content = json.loads(expmon(line).stdout)["settings"]
-    entries = {row["setting"]: row["value"] for row in content[19:]}
+    entries = {row["setting"]: row["value"] for row in content[25:]}
     assert entries == {"datasets.telemetry": "b", "datasets.monitoring": "c"}
 
 

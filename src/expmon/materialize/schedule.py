@@ -8,6 +8,8 @@ from datetime import timedelta
 from expmon.catalog.model import Names
 from expmon.health.settings import HealthSettings
 
+STDOUT = "stdout"
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -30,8 +32,13 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the tables lie, the schedule, and the health checks."""
+    """Where the tables lie, the schedule, the health checks, and where alerts go.
+
+    Attributes:
+        alerts_to: ``stdout``, a file's path, or the address of a webhook, which may be a secret.
+    """
 
     names: Names = field(default_factory=Names)
     schedule: Schedule = field(default_factory=Schedule)
     health: HealthSettings = field(default_factory=HealthSettings)
+    alerts_to: str = field(default=STDOUT, repr=False)
