@@ -17,6 +17,7 @@ ExpmonError
 │   ├── PartitionViolation                      a step produced rows of another partition
 │   ├── SourceMissing         (LookupError)     a day can't be counted: its sources lack it
 │   └── WarehouseLocked       (TimeoutError)    another run or process has the warehouse
+├── DeliveryError             (OSError)         an alert can't be delivered; it waits
 ├── UnsupportedSQL            (RuntimeError)    a statement has no form in the engine's dialect
 └── StoreError                (OSError)         the export store can't be read or written
     ├── ExportSuperseded                        a newer export has claimed the store
@@ -258,6 +259,23 @@ class UnsupportedSQL(ExpmonError, RuntimeError):
     def __init__(self, name: str, dialect: str, reason: str) -> None:
         self.name = name
         super().__init__(f"the statement of {name} can't be written for {dialect}: {reason}")
+
+
+class DeliveryError(ExpmonError, OSError):
+    """A message can't be delivered; it waits for the next time, and those after it.
+
+    Attributes:
+        place: the file, or the webhook's host.
+        reason: what went wrong.
+    """
+
+    def __init__(self, place: str, reason: str, todo: str) -> None:
+        self.place = place
+        self.reason = reason
+        super().__init__(
+            f"an alert could not be delivered to {place}: {reason}. {todo} It waits, and those "
+            "after it: the next `expmon alerts` goes on with them."
+        )
 
 
 class StoreError(ExpmonError, OSError):

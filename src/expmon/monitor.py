@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from expmon.export.run import Export, Exporter
     from expmon.export.store import Store
     from expmon.findings import Finding
+    from expmon.health.delivery import Deliver
+    from expmon.health.outbox import Alerts
     from expmon.health.report import HealthReport
     from expmon.ingest import Ingested, Paths
     from expmon.materialize.drift import DayDrift
@@ -286,6 +288,45 @@ class Monitor:
         from expmon.health.assess import report
 
         return report(self.warehouse, self.settings, _moment(as_of))
+
+    def alerts(
+        self,
+        as_of: datetime | None = None,
+        *,
+        deliver: Deliver | None = None,
+        dry_run: bool = False,
+        wait: timedelta = NO_WAIT,
+    ) -> Alerts:
+        """Tell whom it concerns which alarms have started since the last time, and which are over.
+
+        Each start and each end is one message, which is kept until it is delivered. What is
+        configured says where to, what is muted, and for how long new experiments are held back.
+
+        Args:
+            as_of: up to when live runs are looked at.
+            deliver: called with each message instead of taking it to where ``alerts.to`` says; if
+                it raises, that message and those after it wait for the next time.
+            dry_run: deliver and write nothing.
+            wait: how long to wait for another run to end.
+
+        Returns:
+            The messages that were delivered, and those that wait: all of them if nothing is to be
+            delivered, and otherwise while another process delivers some, or after two minutes.
+
+        Raises:
+            DeliveryError: a message can't be delivered; it waits, and those after it.
+            ConfigError: the webhook's token makes no sense.
+            InvalidTime: ``as_of`` has no zone, or is in the future.
+            NotDeployed: there are no tables yet.
+            WarehouseLocked: another run or process has the warehouse, for longer than ``wait``.
+        """
+        from expmon.health.delivery import receiver
+        from expmon.health.outbox import Outbox
+
+        outbox = Outbox(self.warehouse, self.settings, _moment(as_of))
+        if dry_run:
+            return outbox.waiting()
+        return outbox.send(deliver or receiver(self.settings.alerts_to), _waiting(wait))
 
     def drift(self, as_of: datetime | None = None, *, days: int = 7) -> list[DayDrift]:
         """How far the live counts of final days were from the final ones, per experiment.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from expmon.catalog import RELATIONS
 from expmon.catalog.model import Kind, Names
 from expmon.errors import ConfigError
-from expmon.health.settings import HealthSettings
-from expmon.materialize.schedule import STDOUT, Schedule
+from expmon.health.settings import STDOUT, HealthSettings
+from expmon.materialize.schedule import Schedule
 from expmon.settings_forms import (
     PATH,
     RECEIVER,

@@ -10,6 +10,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from expmon.catalog import bookkeeping, sources
+from expmon.catalog.alerts import ALERTS
 from expmon.catalog.derived import DERIVED, LIVE_VIEWS
 from expmon.catalog.enrollment import ENROLLMENT
 from expmon.catalog.health import HEALTH, HEALTH_VIEW, RATIOS
@@ -63,6 +64,7 @@ RELATIONS: dict[str, Relation] = _in_order(
         RATIOS,
         HEALTH,
         HEALTH_VIEW,
+        ALERTS,
     ]
 )
 """Every source, table and view by name, each after its inputs."""

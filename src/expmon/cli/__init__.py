@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from expmon import __version__
-from expmon.cli import calibrate, data, demo, doctor, drift, health, plot, runs, statements
+from expmon.cli import alerts, calibrate, data, demo, doctor, drift, health, plot, runs, statements
 from expmon.cli import config as configuration
 from expmon.cli.common import Group, Options, in_one_line
 
@@ -99,6 +99,10 @@ def _settings(pairs: tuple[str, ...]) -> dict[str, object]:
     return settings
 
 
-for module in (demo, data, plot, runs, health, drift, calibrate, statements, configuration, doctor):
+_MODULES = (
+    *(demo, data, plot, runs, health, alerts, drift, calibrate),
+    *(statements, configuration, doctor),
+)
+for module in _MODULES:
     for command in module.COMMANDS:
         main.add_command(command)

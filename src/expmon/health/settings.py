@@ -11,6 +11,9 @@ from expmon.health.evidence import CONCENTRATION
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+STDOUT = "stdout"
+"""Alerts may go there instead of to a file or an address."""
+
 
 @dataclass(frozen=True, slots=True)
 class HealthSettings:

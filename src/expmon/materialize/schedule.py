@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from expmon.catalog.model import Names
-from expmon.health.settings import HealthSettings
-
-STDOUT = "stdout"
+from expmon.health.settings import STDOUT, HealthSettings
 
 
 @dataclass(frozen=True, slots=True)
