@@ -12,6 +12,7 @@ import pytest
 from expmon import errors
 from expmon.errors import (
     ConfigError,
+    DeliveryError,
     ExpmonError,
     ExportSuperseded,
     ExtraMissing,
@@ -100,6 +101,7 @@ def test_an_error_is_caught_as_every_builtin_on_its_way_to_the_root(name):
         (UnsupportedSQL("x", "duckdb", "y"), RuntimeError),
         (ExportSuperseded(EARLIER, LATER), OSError),
         (StoreConflict("x", "y"), OSError),
+        (DeliveryError("x", "y", "z"), OSError),
     ],
 )
 def test_who_knows_nothing_of_expmon_catches_a_builtin(error, builtin):
@@ -120,6 +122,7 @@ MISSING = SourceMissing("telemetry_derived.x_v1", date(2021, 1, 26), ["a.b", "c.
 NEWER, OLDER = WrongSchemaVersion(3, 2), WrongSchemaVersion(1, 2)
 CONFLICT = StoreConflict("index.json", "gs://bucket/monitoring")
 BARE = ExtraMissing("plot", "matplotlib")
+UNDELIVERED = DeliveryError("example.com", "it answered 400", "Check the address.")
 SUPERSEDED = ExportSuperseded(EARLIER, LATER)
 
 
@@ -171,6 +174,7 @@ SUPERSEDED = ExportSuperseded(EARLIER, LATER)
         (CONFLICT, {"name": "index.json"}),
         (UNSUPPORTED, {"name": "experiment_x"}),
         (SUPERSEDED, {"as_of": EARLIER, "newer": LATER}),
+        (UNDELIVERED, {"place": "example.com", "reason": "it answered 400"}),
     ],
 )
 def test_an_error_carries_its_facts(error, facts):
@@ -215,6 +219,13 @@ def test_an_error_carries_its_facts(error, facts):
         (CONFLICT, ["index.json in gs://bucket/monitoring", "Export again"]),
         (UNSUPPORTED, ["experiment_x", "duckdb", "no TIMESTAMP_BUCKET"]),
         (SUPERSEDED, ["2021-01-26T00:00:00+00:00", "2021-01-26T00:05:00+00:00", "Nothing to do"]),
+        (
+            UNDELIVERED,
+            [
+                "could not be delivered to example.com: it answered 400. Check the address.",
+                "It waits, and those after it: the next `expmon alerts`",
+            ],
+        ),
     ],
 )
 def test_a_message_says_what_is_wrong_and_what_to_do(error, parts):
@@ -251,6 +262,7 @@ def test_a_superseded_export_has_no_error_number():
         errors.UnsupportedSQL("a", "duckdb", "no"),
         errors.ExportSuperseded(datetime(2021, 1, 1, tzinfo=UTC), datetime(2021, 1, 2, tzinfo=UTC)),
         errors.StoreConflict("index.json", "exports"),
+        errors.DeliveryError("example.com", "it answered 400", "Check the address."),
     ],
     ids=lambda error: type(error).__name__,
 )
