@@ -77,8 +77,9 @@ class Processes:
         Args:
             file: the warehouse's.
             calls: ``deploy``; ``ingest`` with a file; ``run`` with a cadence and a moment;
-                ``export`` with a moment; ``sql`` with a statement; ``another``, to open the file
-                a second time; ``most_bytes`` with the size that no file may exceed, None for any.
+                ``export`` with a moment; ``alerts`` with a moment and where to; ``sql`` with a
+                statement; ``another``, to open the file a second time; ``most_bytes`` with the
+                size that no file may exceed, None for any.
             store: the directory of exports.
             kill_at: the number of the point at which it kills itself.
             kill_after: the seconds after which it is killed, wherever it is.
@@ -108,7 +109,7 @@ class Processes:
 
 
 def _main() -> None:
-    for name in ("duckdb", "pandas", "pyarrow", "filelock", "sqlglot", "google_crc32c"):
+    for name in ("duckdb", "pandas", "pyarrow", "filelock", "requests", "sqlglot", "google_crc32c"):
         __import__(name)
     for name in ("materialize.run", "materialize.plan", "warehouse.duckdb", "ingest", "export.run"):
         __import__(f"expmon.{name}")
@@ -216,6 +217,12 @@ def _limit(_: Monitor, most_bytes: int | None) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard if most_bytes is None else most_bytes, hard))
 
 
+def _alerts(monitor: Monitor, as_of: str, place: str) -> None:
+    from expmon.health.delivery import receiver
+
+    monitor.alerts(datetime.fromisoformat(as_of), deliver=receiver(place))
+
+
 _others: list[Any] = []
 
 
@@ -231,6 +238,7 @@ _CALLS: dict[str, Callable[..., object]] = {
     "ingest": lambda monitor, path: monitor.ingest(path),
     "run": lambda monitor, cadence, as_of: monitor.run(cadence, datetime.fromisoformat(as_of)),
     "export": lambda monitor, as_of: monitor.export_active(datetime.fromisoformat(as_of)),
+    "alerts": _alerts,
     "sql": lambda monitor, sql: monitor.warehouse._file.execute(sql),
     "another": _open_another,
     "most_bytes": _limit,

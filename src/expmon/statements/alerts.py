@@ -125,13 +125,15 @@ def written(names: Names) -> Statement:
     columns = ALERTS.column_names
     changed = select(*(f"changed.{name} AS {name}" for name in columns))
     others = where(
-        select(*columns, _LAST).from_(table(ALERTS, names)),
-        "id NOT IN (SELECT id FROM changed)",
+        select(*columns).from_(table(ALERTS, names)), "id NOT IN (SELECT id FROM changed)"
     )
-    kept = where(
-        select(*columns).from_("others"),
+    steps: dict[str, exp.Query] = {
+        "changed": changed.from_(unnested("@changed", "changed")),
+        "messages": union_all([others, select(*columns).from_("changed")]),
+        "placed": select(*columns, _LAST).from_("messages"),
+    }
+    query = where(
+        select(*columns).from_("placed"),
         "time >= @oldest OR delivered_at IS NULL OR time = last_time",
     )
-    query = union_all([noted(kept, "the others stay"), select(*columns).from_("changed")])
-    steps = {"changed": changed.from_(unnested("@changed", "changed")), "others": others}
     return Statement(ALERTS.name, with_steps(query, steps), (CHANGED, OLDEST))
