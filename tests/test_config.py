@@ -20,7 +20,7 @@ import playing
 from expmon import config
 from expmon.catalog.model import Names
 from expmon.errors import ConfigError
-from expmon.health.settings import HealthSettings
+from expmon.health_settings import HealthSettings
 from expmon.materialize.schedule import Schedule
 from expmon.settings_table import MAPS, SETTINGS, Value
 from expmon.warehouse.bigquery_settings import BigQuerySettings

@@ -102,9 +102,7 @@ def _places() -> dict[str, tuple[int, int]]:
     return places
 
 
-def _height(
-    places: Mapping[str, tuple[int, int]], sources: Iterable[str], bottom: int
-) -> float:
+def _height(places: Mapping[str, tuple[int, int]], sources: Iterable[str], bottom: int) -> float:
     """How high a relation is to stand: as its inputs; the experiments stand at the bottom."""
     return fmean(places[source][1] if source in places else bottom for source in sources)
 

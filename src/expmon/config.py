@@ -68,7 +68,7 @@ from urllib.parse import parse_qsl
 
 from expmon.catalog.model import Names
 from expmon.errors import ConfigError
-from expmon.health.settings import HealthSettings
+from expmon.health_settings import HealthSettings
 from expmon.materialize.schedule import Schedule, Settings
 from expmon.settings_forms import refuse_unknown
 from expmon.settings_table import (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from expmon.catalog import RELATIONS
 from expmon.catalog.model import Kind, Names
 from expmon.errors import ConfigError
-from expmon.health.settings import STDOUT, HealthSettings
+from expmon.health_settings import STDOUT, HealthSettings
 from expmon.materialize.schedule import Schedule
 from expmon.settings_forms import (
     PATH,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from expmon.health.alerts import Message, Standing, messages
 from expmon.health.finding import Verdict
-from expmon.health.settings import HealthSettings
+from expmon.health_settings import HealthSettings
 from playing import at
 
 T = at("2021-01-26T12:00")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import date, datetime
 
-    from expmon.health.settings import HealthSettings
+    from expmon.health_settings import HealthSettings
 
 SCHEMA_VERSION = 1
 Key = tuple[str, str]

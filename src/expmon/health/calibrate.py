@@ -18,7 +18,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from expmon.errors import InvalidInput
-from expmon.health.evidence import CONCENTRATION
 from expmon.health.simulation import (
     A_DAY,
     Comparison,
@@ -27,6 +26,7 @@ from expmon.health.simulation import (
     check_positive,
     simulate,
 )
+from expmon.health_settings import CONCENTRATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

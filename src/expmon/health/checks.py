@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from expmon.health.observed import Observed, Phase
-    from expmon.health.settings import HealthSettings
+    from expmon.health_settings import HealthSettings
 
     Check = Callable[[Observed, HealthSettings], HealthFinding]
 

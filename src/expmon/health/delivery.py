@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from expmon.errors import ConfigError, DeliveryError
-from expmon.health.settings import STDOUT
+from expmon.health_settings import STDOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,13 +14,12 @@ import math
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypeVar
 
+from expmon.health_settings import CONCENTRATION
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
 _Key = TypeVar("_Key", bound="Hashable")
-
-CONCENTRATION = 100.0
-"""How many clients' worth of belief in the expected split the weighing of other splits has."""
 
 
 def log_evidence(

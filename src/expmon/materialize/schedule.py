@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from expmon.catalog.model import Names
-from expmon.health.settings import STDOUT, HealthSettings
+from expmon.health_settings import STDOUT, HealthSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from expmon.health.evidence import CONCENTRATION
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STDOUT = "stdout"
 """Alerts may go there instead of to a file or an address."""
+
+
+CONCENTRATION = 100.0
+"""How many clients' worth of belief in the expected split the weighing of other splits has."""
 
 
 @dataclass(frozen=True, slots=True)
