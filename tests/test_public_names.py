@@ -44,6 +44,7 @@ METHODS = {
     "status": ["as_of"],
     "health": ["slug", "as_of"],
     "health_active": ["as_of"],
+    "replay": ["start", "end", "slugs", "every"],
     "alerts": ["as_of", "deliver", "dry_run"],
     "drift": ["as_of", "days"],
     "examine": [],

@@ -13,7 +13,7 @@ from expmon.catalog.model import Cadence
 from expmon.catalog.sources import EXPERIMENTS
 from expmon.errors import ConfigError, InvalidInput, InvalidTime, UnknownDataset
 from expmon.slugs import checked_slug
-from expmon.windows import utc
+from expmon.windows import WINDOW, utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from expmon.export.run import Export, Exporter
     from expmon.export.store import Store
     from expmon.findings import Finding
+    from expmon.health.alerts import Message
     from expmon.health.delivery import Deliver
     from expmon.health.outbox import Alerts
     from expmon.health.report import HealthReport
@@ -288,6 +289,54 @@ class Monitor:
         from expmon.health.assess import report
 
         return report(self.warehouse, self.settings, _moment(as_of))
+
+    def replay(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        slugs: Sequence[str] | None = None,
+        every: timedelta = WINDOW,
+        progress: Callable[[datetime], None] | None = None,
+    ) -> list[Message]:
+        """What the health checks would have raised, had they looked at history as it is today.
+
+        Nothing of it is late, and final days are mended: what was raised at the time is in
+        ``experiment_health_v1``. Takes a fixed number of queries for each two weeks.
+
+        Args:
+            start: the first moment that is looked from.
+            end: the last one.
+            slugs: only these experiments; else those that were active at the time.
+            every: how long from one moment to the next.
+            progress: called with each moment.
+
+        Returns:
+            A message for each alarm that starts, and for each that is over.
+
+        Raises:
+            InvalidTime: a datetime without a zone or in the future, or an end before the start.
+            InvalidInput: ``every`` is not above 0.
+            InvalidSlug: a text can't be a slug.
+            NotDeployed: there are no tables yet.
+        """
+        from expmon.health.replay import replay
+
+        first, last = _moment(utc(start, "start")), _moment(utc(end, "end"))
+        if last < first:
+            raise InvalidTime(f"the end {last.isoformat()} is before the start {first.isoformat()}")
+        if every <= NO_WAIT:
+            raise InvalidInput(f"every must be above 0: {every}")
+        chosen = None if slugs is None else [checked_slug(slug) for slug in dict.fromkeys(slugs)]
+        return replay(
+            self.warehouse,
+            self.settings,
+            first,
+            last,
+            slugs=chosen,
+            every=every,
+            progress=progress,
+        )
 
     def alerts(
         self,

@@ -130,8 +130,8 @@ JUDGED_COLUMNS = {
     "health_windows": [
         ("experiment", "STRING"),
         ("branch", "STRING"),
-        ("time", "TIMESTAMP"),
-        ("value", "INT64"),
+        ("window_start", "TIMESTAMP"),
+        *COUNTS,
     ],
     "health_searches": [("experiment", "STRING"), ("last_window", "TIMESTAMP")],
     "health_previous": FOUND,

@@ -134,7 +134,7 @@ WITH phases AS (
     SUM(update_failed_count) AS update_failed_count,
     SUM(validation_failed_count) AS validation_failed_count
   FROM counts
-  LEFT JOIN spans
+  JOIN spans
     ON counts.experiment = spans.slug
     AND counts.window_start >= spans.start
     AND counts.window_start < spans.finish

@@ -23,7 +23,14 @@ WITH final_days AS (
     window_start,
     COALESCE(branch, 'null') AS branch,
     experiment,
-    enroll_count
+    enroll_count,
+    unenroll_count,
+    graduate_count,
+    update_count,
+    enroll_failed_count,
+    unenroll_failed_count,
+    update_failed_count,
+    validation_failed_count
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_v1
   WHERE
     window_start >= @start AND window_start < @end AND experiment IN UNNEST(@slugs)
@@ -32,7 +39,14 @@ WITH final_days AS (
     window_start,
     COALESCE(branch, 'null') AS branch,
     experiment,
-    enroll_count
+    enroll_count,
+    unenroll_count,
+    graduate_count,
+    update_count,
+    enroll_failed_count,
+    unenroll_failed_count,
+    update_failed_count,
+    validation_failed_count
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_hourly_v1
   WHERE
     window_start >= @start
@@ -48,7 +62,14 @@ WITH final_days AS (
     window_start,
     COALESCE(branch, 'null') AS branch,
     experiment,
-    enroll_count
+    enroll_count,
+    unenroll_count,
+    graduate_count,
+    update_count,
+    enroll_failed_count,
+    unenroll_failed_count,
+    update_failed_count,
+    validation_failed_count
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_recents_v1
   WHERE
     window_start >= @start
@@ -68,12 +89,17 @@ WITH final_days AS (
 SELECT
   experiment,
   branch,
-  window_start AS time,
-  SUM(enroll_count) AS value
+  window_start,
+  SUM(enroll_count) AS enroll_count,
+  SUM(unenroll_count) AS unenroll_count,
+  SUM(graduate_count) AS graduate_count,
+  SUM(update_count) AS update_count,
+  SUM(enroll_failed_count) AS enroll_failed_count,
+  SUM(unenroll_failed_count) AS unenroll_failed_count,
+  SUM(update_failed_count) AS update_failed_count,
+  SUM(validation_failed_count) AS validation_failed_count
 FROM aggregates
-WHERE
-  enroll_count > 0
 GROUP BY
   experiment,
   branch,
-  time
+  window_start

@@ -10,7 +10,19 @@ from pathlib import Path
 import click
 
 from expmon import __version__
-from expmon.cli import alerts, calibrate, data, demo, doctor, drift, health, plot, runs, statements
+from expmon.cli import (
+    alerts,
+    calibrate,
+    data,
+    demo,
+    doctor,
+    drift,
+    health,
+    plot,
+    replay,
+    runs,
+    statements,
+)
 from expmon.cli import config as configuration
 from expmon.cli.common import Group, Options, in_one_line
 
@@ -100,7 +112,7 @@ def _settings(pairs: tuple[str, ...]) -> dict[str, object]:
 
 
 _MODULES = (
-    *(demo, data, plot, runs, health, alerts, drift, calibrate),
+    *(demo, data, plot, runs, health, alerts, replay, calibrate, drift),
     *(statements, configuration, doctor),
 )
 for module in _MODULES:

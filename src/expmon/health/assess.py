@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from expmon.catalog.enrollment import ENROLLMENT
-from expmon.catalog.health import RATIOS
+from expmon.catalog.health import POPULATION, RATIOS
 from expmon.errors import UnknownExperiment
 from expmon.health.checks import CHECKS
 from expmon.health.evidence import onset
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 
     from expmon.catalog.model import Statement
     from expmon.health.finding import HealthFinding
+    from expmon.health_settings import HealthSettings
     from expmon.materialize.schedule import Settings
-    from expmon.warehouse.protocol import Warehouse
+    from expmon.warehouse.protocol import State, Warehouse
 
     Row = Mapping[str, Any]
 
 HISTORY = timedelta(days=28)
 """So far back hours are looked at."""
+_WHOLE = -1
+"""The number of the time from the start to now, beside those of the phases."""
 _REMEMBERED = timedelta(days=2)
 """A verdict of a live run that is longer ago is not gone on with."""
 
@@ -53,17 +56,19 @@ def report(
     Raises:
         UnknownExperiment: of one of these there is neither metadata nor a recent event.
     """
-    reading = _Reading(warehouse, settings, as_of)
+    reading = Reading(warehouse, settings, as_of)
     looked_at = reading.observed(slugs)
     for observed in looked_at:
         if not observed.experiment.is_known and not observed.hours:
             raise UnknownExperiment(observed.experiment.slug)
-    findings = [
-        check(observed, settings.health) for observed in looked_at for check in CHECKS.values()
-    ]
-    findings = reading.with_onsets(findings, looked_at)
-    findings = told_once(findings, looked_at)
+    findings = reading.with_onsets(judged(looked_at, settings.health), looked_at)
     return HealthReport(as_of, tuple(reading.with_times(findings)), settings.health.alpha)
+
+
+def judged(looked_at: Sequence[Observed], settings: HealthSettings) -> list[HealthFinding]:
+    """What the checks say of each experiment, and of all together."""
+    findings = [check(observed, settings) for observed in looked_at for check in CHECKS.values()]
+    return told_once(findings, looked_at)
 
 
 def found(warehouse: Warehouse, settings: Settings, as_of: datetime) -> list[dict[str, Any]]:
@@ -87,7 +92,7 @@ def found(warehouse: Warehouse, settings: Settings, as_of: datetime) -> list[dic
 
 def seen(warehouse: Warehouse, settings: Settings, as_of: datetime) -> list[dict[str, Any]]:
     """The rows that the table of ratios has after a live run: its own, and what is new."""
-    reading = _Reading(warehouse, settings, as_of)
+    reading = Reading(warehouse, settings, as_of)
     versions = reading.versions()
     for experiment in reading.experiments(None):
         if not experiment.ratios:
@@ -136,6 +141,26 @@ def phases(
     return found
 
 
+def phases_of(
+    experiment: Experiment, versions: Sequence[Seen], as_of: datetime, settling: timedelta
+) -> list[Phase]:
+    """The phases of an experiment up to a moment; none where no branches are compared."""
+    if not experiment.is_known or experiment.is_rollout:
+        return []
+    start = first_moment(experiment, as_of)
+    finish = as_of
+    if experiment.end_date is not None:
+        finish = min(finish, day_start(experiment.end_date + DAY))
+    return phases(experiment, versions, start, finish, settling)
+
+
+def first_moment(experiment: Experiment, as_of: datetime) -> datetime:
+    """00:00 UTC of the experiment's start; where nobody knows, the first day of the hours."""
+    if experiment.start_date is not None:
+        return day_start(experiment.start_date)
+    return day_start((as_of - HISTORY).date())
+
+
 def _window_after(moment: datetime) -> datetime:
     """The start of the first window that starts at or after the moment."""
     start = floor(moment, WINDOW)
@@ -143,7 +168,7 @@ def _window_after(moment: datetime) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class Reading:
     """The queries of one report."""
 
     warehouse: Warehouse
@@ -151,6 +176,7 @@ class _Reading:
     as_of: datetime
 
     def rows(self, statement: Statement, **parameters: Any) -> list[dict[str, Any]]:
+        """The rows of a query."""
         rows: list[dict[str, Any]] = self.warehouse.query(statement, parameters).to_pylist()
         return rows
 
@@ -188,7 +214,7 @@ class _Reading:
         found: dict[str, dict[datetime, Seen]] = {}
         rows = self.rows(health.ratios(self.settings.names))
         for row in sorted(rows, key=lambda row: (row["seen_at"], row["branch"])):
-            first, last = _utc(row["seen_at"]), _utc(row["last_seen_at"])
+            first, last = utc_of(row["seen_at"]), utc_of(row["last_seen_at"])
             # What a run of a later moment has seen is not known yet.
             if first > self.as_of:
                 continue
@@ -205,14 +231,14 @@ class _Reading:
         within = {"slugs": everyone, "end": self.as_of}
         hours, last = self._hours(**within, start=recently)
         searched = {
-            row["experiment"]: _utc(row["last_window"])
+            row["experiment"]: utc_of(row["last_window"])
             for row in self.rows(
                 health.searches(self.settings.names),
                 **within,
                 start=day_start((self.as_of - _REMEMBERED).date()),
             )
         }
-        planned = self._phases(experiments, recently)
+        planned = self._phases(experiments)
         feed = self._feed(max(last.values(), default=None))
         return [
             Observed(
@@ -237,7 +263,7 @@ class _Reading:
             if line.relation == ENROLLMENT.recents.name
         )
         problem = recents.reason if recents.verdict in {"late", "broken"} else ""
-        return Feed(run.as_of if run else None, last_window, problem)
+        return Feed(run.as_of if run else None, last_window, problem, first_day(state))
 
     def _hours(
         self, **parameters: Any
@@ -246,79 +272,77 @@ class _Reading:
         last: dict[str, datetime] = {}
         for row in self.rows(health.hours(self.settings.names), **parameters):
             slug = row["experiment"]
-            hours.setdefault(slug, {})[_utc(row["hour"])] = _counts(row)
-            window = _utc(row["last_window"])
+            hours.setdefault(slug, {})[utc_of(row["hour"])] = counts_of(row)
+            window = utc_of(row["last_window"])
             last[slug] = max(window, last.get(slug, window))
         return hours, last
 
-    def _phases(
-        self, experiments: Iterable[Experiment], recently: datetime
-    ) -> dict[str, tuple[list[Phase], Counts]]:
+    def _phases(self, experiments: Iterable[Experiment]) -> dict[str, tuple[list[Phase], Counts]]:
         """The phases of each experiment with their counts, and what lies between them."""
         versions = self.versions()
-        planned: dict[str, list[Phase]] = {}
-        for experiment in experiments:
-            start = recently
-            if experiment.start_date is not None:
-                start = day_start(experiment.start_date)
-            finish = self.as_of
-            if experiment.end_date is not None:
-                finish = min(finish, day_start(experiment.end_date + DAY))
-            known = versions.get(experiment.slug, [])
-            is_compared = experiment.is_known and not experiment.is_rollout
-            planned[experiment.slug] = (
-                phases(experiment, known, start, finish, self.settings.health.settling)
-                if is_compared
-                else []
+        planned = {
+            experiment.slug: phases_of(
+                experiment,
+                versions.get(experiment.slug, []),
+                self.as_of,
+                self.settings.health.settling,
             )
-        counts, between = self._totals(planned)
+            for experiment in experiments
+        }
+        compared = {slug: found for slug, found in planned.items() if found}
+        counts = self._totals(compared) if compared else {}
+        everything = {slug: sum_of(counts.get((slug, _WHOLE), {}).values()) for slug in compared}
+        found = {
+            slug: [replace(p, counts=counts.get((slug, n), {})) for n, p in enumerate(phases)]
+            for slug, phases in planned.items()
+        }
         return {
-            slug: (
-                [replace(p, counts=counts.get((slug, n), {})) for n, p in enumerate(found)],
-                between.get(slug, Counts()),
-            )
-            for slug, found in planned.items()
+            slug: (own, less(everything[slug], own) if own else Counts())
+            for slug, own in found.items()
         }
 
     def _totals(
         self, planned: Mapping[str, Sequence[Phase]]
-    ) -> tuple[dict[tuple[str, int], dict[str, Counts]], dict[str, Counts]]:
-        compared = {slug: found for slug, found in planned.items() if found}
-        if not compared:
-            return {}, {}
-        earliest = min(found[0].start for found in compared.values())
+    ) -> dict[tuple[str, int], dict[str, Counts]]:
+        """By slug and number of the phase what was counted in each branch."""
+        spans = [
+            {
+                "slug": slug,
+                "number": number,
+                "start": phase.start,
+                "finish": phase.finish,
+                "branch": branch,
+            }
+            for slug, found in planned.items()
+            for number, phase in enumerate(found)
+            for branch in phase.ratios
+        ]
+        spans += [
+            {
+                "slug": slug,
+                "number": _WHOLE,
+                "start": found[0].start,
+                "finish": self.as_of,
+                "branch": None,
+            }
+            for slug, found in planned.items()
+        ]
         rows = self.rows(
             health.totals(self.settings.names),
-            phases=[
-                {
-                    "slug": slug,
-                    "number": number,
-                    "start": phase.start,
-                    "finish": phase.finish,
-                    "branch": branch,
-                }
-                for slug, found in compared.items()
-                for number, phase in enumerate(found)
-                for branch in phase.ratios
-            ],
-            slugs=list(compared),
-            start=day_start(earliest.date()),
+            phases=spans,
+            slugs=list(planned),
+            start=day_start(min(found[0].start for found in planned.values()).date()),
             end=self.as_of,
         )
         counts: dict[tuple[str, int], dict[str, Counts]] = {}
-        between: dict[str, Counts] = {}
         for row in rows:
-            slug, number = row["experiment"], row["number"]
-            if number is None:
-                between[slug] = _added(between.get(slug, Counts()), _counts(row))
-                continue
-            counts.setdefault((slug, number), {})[row["branch"]] = replace(
-                _counts(row),
-                compared=int(row["compared"]),
-                expected=float(row["expected"]),
-                log_null=float(row["log_null"]),
+            counts.setdefault((row["experiment"], row["number"]), {})[row["branch"]] = replace(
+                counts_of(row),
+                compared=row["compared"],
+                expected=row["expected"],
+                log_null=row["log_null"],
             )
-        return counts, between
+        return counts
 
     def with_onsets(
         self, findings: Sequence[HealthFinding], looked_at: Sequence[Observed]
@@ -356,8 +380,8 @@ class _Reading:
         )
         windows: dict[datetime, dict[str, int]] = {}
         for row in rows:
-            if phase.start <= (time := _utc(row["time"])) < phase.finish:
-                windows.setdefault(time, {})[row["branch"]] = int(row["value"])
+            if phase.start <= (time := utc_of(row["window_start"])) < phase.finish:
+                windows.setdefault(time, {})[row["branch"]] = row["enroll_count"]
         times = sorted(windows)
         counts = [[windows[time].get(branch, 0) for branch in phase.ratios] for time in times]
         concentration = self.settings.health.concentration
@@ -373,7 +397,7 @@ class _Reading:
             health.previous(self.settings.names), start=self.as_of - _REMEMBERED, end=self.as_of
         )
         before = {
-            (row["experiment"], row["check_name"], row["verdict"]): _utc(row["since"])
+            (row["experiment"], row["check_name"], row["verdict"]): utc_of(row["since"])
             for row in rows
         }
         return [
@@ -382,13 +406,29 @@ class _Reading:
         ]
 
 
-def _counts(row: Row) -> Counts:
-    return Counts(**{name: int(row[f"{name}_count"]) for name in EVENTS})
+def first_day(state: State) -> date | None:
+    """The first day that anything was counted of."""
+    tables = (ENROLLMENT.daily, ENROLLMENT.hourly, POPULATION.table)
+    return min((d for t in tables if (d := state.first_day(t)) is not None), default=None)
 
 
-def _added(one: Counts, other: Counts) -> Counts:
-    return Counts(**{name: getattr(one, name) + getattr(other, name) for name in EVENTS})
+def counts_of(row: Row) -> Counts:
+    """The counts of a row of one of the queries."""
+    return Counts(**{name: row[f"{name}_count"] for name in EVENTS})
 
 
-def _utc(moment: datetime) -> datetime:
+def sum_of(counts: Iterable[Counts]) -> Counts:
+    """The events of all of them."""
+    found = list(counts)
+    return Counts(**{name: sum(getattr(c, name) for c in found) for name in EVENTS})
+
+
+def less(everything: Counts, found: Iterable[Phase]) -> Counts:
+    """The events that are in none of the phases."""
+    inside = sum_of(counts for phase in found for counts in phase.counts.values())
+    return Counts(**{name: getattr(everything, name) - getattr(inside, name) for name in EVENTS})
+
+
+def utc_of(moment: datetime) -> datetime:
+    """The same moment in UTC, as which Python compares it fast."""
     return moment.astimezone(UTC)

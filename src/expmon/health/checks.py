@@ -191,7 +191,9 @@ def leaving(observed: Observed, settings: HealthSettings) -> HealthFinding:
         sentence = "There is no day before to compare with."
         return _finding(observed, check, Verdict.NOT_ENOUGH_DATA, sentence)
     compared = spans[0]
-    recent, usual = compared.recent, max(*compared.before, 1)
+    # Of few that were usual it is not known well how many are.
+    highest = max(compared.before)
+    recent, usual = compared.recent, highest + 3 * math.sqrt(highest + 1)
     luck = -_divergence(recent, usual) if recent > usual else 0.0
     verdict = Verdict.OK
     if recent >= 4 * usual and luck <= VERY_RARE:
@@ -211,7 +213,7 @@ def leaving(observed: Observed, settings: HealthSettings) -> HealthFinding:
         if verdict.is_bad
         else "",
         value=recent,
-        expected=usual,
+        expected=highest,
     )
 
 
@@ -418,12 +420,17 @@ def _is_over(observed: Observed) -> str | None:
 
 def _nobody(observed: Observed) -> HealthFinding:
     """What it means that nobody has ever enrolled."""
-    start = observed.experiment.start_date
+    start, data = observed.experiment.start_date, observed.feed.first_day
     verdict, sentence = Verdict.NOT_ENOUGH_DATA, "Nobody has enrolled yet."
-    if start is not None and (age := observed.as_of - day_start(start)) >= DAY:
-        # The metadata has the day of the start, not the hour.
-        verdict = Verdict.ALARM if age >= 1.5 * DAY else Verdict.SUSPECT
-        sentence = f"Nobody has enrolled since it started on {start}."
+    if start is not None and data is not None:
+        # The metadata has the day of the start, not the hour; the data may begin later.
+        age = observed.as_of - day_start(max(start, data))
+        if age >= DAY:
+            verdict = Verdict.ALARM if age >= 1.5 * DAY else Verdict.SUSPECT
+        if age >= DAY and start >= data:
+            sentence = f"Nobody has enrolled since it started on {start}."
+        elif age >= DAY:
+            sentence = f"Nobody has enrolled since {data}, where the data begins."
     return HealthFinding(
         observed.experiment.slug,
         "enrollment",

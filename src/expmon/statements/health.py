@@ -152,8 +152,6 @@ def ratios(names: Names) -> Statement:
 def totals(names: Names) -> Statement:
     """The counts per experiment, phase and branch, and what unenrollments are compared with.
 
-    What lies between phases has no number.
-
     Unenrollments of planned branches are compared window by window: if the clients of all branches
     are as likely to leave, they divide like those present, which are the population at the end of
     the window and those who left within it. ``log_null`` is the logarithm of the chance of so many
@@ -184,7 +182,6 @@ def totals(names: Names) -> Statement:
         .join(
             "spans",
             on=expression(_within("counts.experiment", "counts.window_start", "spans")),
-            join_type="left",
         )
         .group_by("counts.experiment", "spans.number", "counts.branch")
     )
@@ -294,12 +291,15 @@ def hours(names: Names) -> Statement:
 
 
 def windows(names: Names) -> Statement:
-    """The enrollments per experiment, branch and window."""
+    """The counts per experiment, branch and window."""
     query = select(
-        "experiment", "branch", "window_start AS time", "SUM(enroll_count) AS value"
+        "experiment",
+        "branch",
+        "window_start",
+        *(f"SUM({measure}) AS {measure}" for measure in _MEASURES),
     ).from_("aggregates")
-    query = where(query, "enroll_count > 0").group_by("experiment", "branch", "time")
-    steps = _aggregates(ENROLLMENT, names, "enroll_count")
+    query = query.group_by("experiment", "branch", "window_start")
+    steps = _aggregates(ENROLLMENT, names, *_MEASURES)
     return Statement("health_windows", with_steps(query, steps), (SLUGS, START, END))
 
 
