@@ -25,7 +25,7 @@ class HealthSettings:
         alpha: of so large a share of healthy experiments a comparison of branches may ever raise a
             false alarm.
         concentration: how close to the planned shares other splits are looked for; see
-            `expmon.health.evidence`.
+            docs/calibration.md.
         settling: after a change of the ratios the split is not judged for so long, until clients
             have heard of it.
         holding_back: of an experiment nothing is sent before so long after 00:00 UTC of its start.
