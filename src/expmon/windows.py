@@ -20,6 +20,8 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 BUCKET = timedelta(minutes=30)
 """How wide the points of an older experiment's exported series are."""
+FINE_DAYS = 14
+"""Until so many days after its start an experiment has a point for every window instead."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)

@@ -76,9 +76,11 @@ def test_the_index_says_what_each_file_is_and_how_far_the_data_goes():
             f"exp_{dataset}{suffix}.json": {
                 "experiment": "exp",
                 "dataset": dataset,
+                "start": "2021-01-20",
                 "rows": 1,
                 "crc32c": checksum(store.objects[f"exp_{dataset}{suffix}.json"]),
                 "as_of": "2021-01-26 01:00:00 UTC",
+                **through[dataset],
             }
             for dataset in EIGHT
             for suffix in ("", "_by_branch")
@@ -130,6 +132,9 @@ def test_an_export_of_one_experiment_leaves_the_others_and_the_whole_as_they_are
     kept = {name: entry for name, entry in before["files"].items() if name.startswith("a_")}
     assert kept.items() <= after["files"].items()
     assert after["files"].keys() == before["files"].keys()
+    entry = after["files"][f"b_{OVERALL}.json"]
+    assert entry["as_of"] == "2021-01-26 01:05:00 UTC"
+    assert entry["through"] == "2021-01-26 01:00:00 UTC"
     assert exported(store) == contents({"a": 1, "b": 3})
 
 

@@ -16,6 +16,7 @@ from expmon.windows import utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import date
 
 log = logging.getLogger(__name__)
 
@@ -165,13 +166,19 @@ def _times(texts: Mapping[str, object]) -> dict[str, datetime]:
 
 
 def write_index(
-    claim: Claim, files: Sequence[ExportFile], through: Mapping[str, datetime], *, is_named: bool
+    claim: Claim,
+    files: Sequence[ExportFile],
+    *,
+    starts: Mapping[str, date],
+    through: Mapping[str, datetime],
+    is_named: bool,
 ) -> None:
     """Enter the files into the index, and leave the entries of others.
 
     Args:
         claim: of this export.
         files: all that belong to it, changed or not.
+        starts: the start date of each experiment.
         through: the start of the latest window of each dataset.
         is_named: an export of one experiment alone says nothing of the whole.
 
@@ -179,7 +186,19 @@ def write_index(
         ExportSuperseded: a newer export has claimed the store.
         StoreConflict: others keep writing the index at the same moment.
     """
-    as_of = time_text(claim.as_of)
+    as_of, until = time_text(claim.as_of), {name: time_text(t) for name, t in through.items()}
+    entries = {
+        file.name: {
+            "experiment": file.experiment,
+            "dataset": file.dataset,
+            "start": starts[file.experiment].isoformat(),
+            "rows": file.rows,
+            "crc32c": file.crc32c,
+            "as_of": as_of,
+            "through": until.get(file.dataset),
+        }
+        for file in files
+    }
     for _ in range(_ATTEMPTS):
         there = claim.store.read(INDEX)
         index = _index(claim.store, there)
@@ -189,10 +208,10 @@ def write_index(
         claim.check()
         if not is_named or not index:
             index["as_of"] = as_of
-            index["datasets"] = {name: {"through": time_text(t)} for name, t in through.items()}
+            index["datasets"] = {name: {"through": text} for name, text in until.items()}
         index["schema_version"] = SCHEMA_VERSION
         index["run_id"] = claim.run_id
-        index["files"] = {**index.get("files", {}), **{f.name: _entry(f, as_of) for f in files}}
+        index["files"] = {**index.get("files", {}), **entries}
         order = ("schema_version", "as_of", "run_id", "datasets", "files")
         data = json.dumps({key: index[key] for key in order}, indent=1).encode()
         generation = there.generation if there else ABSENT
@@ -202,16 +221,6 @@ def write_index(
             continue
         return
     raise StoreConflict(INDEX, claim.store.url)
-
-
-def _entry(file: ExportFile, as_of: str) -> dict[str, Any]:
-    return {
-        "experiment": file.experiment,
-        "dataset": file.dataset,
-        "rows": file.rows,
-        "crc32c": file.crc32c,
-        "as_of": as_of,
-    }
 
 
 def _claim_data(as_of: datetime, run_id: str, *, is_finished: bool) -> bytes:

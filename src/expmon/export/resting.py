@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from expmon.catalog import EXPORTED
 from expmon.export.rendering import file_names
-from expmon.statements.reading import FINE_DAYS
-from expmon.windows import BUCKET, DAY, WINDOW, day_start, floor
+from expmon.windows import BUCKET, DAY, FINE_DAYS, WINDOW, day_start, floor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

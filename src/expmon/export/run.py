@@ -89,16 +89,15 @@ class Exporter:
         skipped = tuple(slug for slug in starts if not is_slug(slug))
         for slug in skipped:
             log.warning("experiment %.200r is not exported: its slug can't name a file", slug)
-        chosen = {slug: start for slug, start in starts.items() if is_slug(slug)}
+        everyone = {slug: start for slug, start in starts.items() if is_slug(slug)}
         known, through = known_files(claim), self._through(metadata)
         past = _past(metadata)
-        idle = resting(chosen, known, through=through, past=past, as_of=self.as_of)
-        for slug in idle:
-            del chosen[slug]
-        health, looked = self._health([*chosen, *idle])
+        idle = resting(everyone, known, through=through, past=past, as_of=self.as_of)
+        chosen = {slug: start for slug, start in everyone.items() if slug not in set(idle)}
+        health, looked = self._health(list(everyone))
         series = self._series(chosen, EXPORTED)
         exported, changed = self._write(claim, series, health, known=known, prefixes=[""])
-        write_index(claim, exported, through | looked, is_named=False)
+        write_index(claim, exported, starts=everyone, through=through | looked, is_named=False)
         claim.finish()
         return self._result(tuple(chosen), exported, changed, skipped, tuple(idle))
 
@@ -125,7 +124,8 @@ class Exporter:
         health, looked = self._health(list(chosen) if len(datasets) == len(EXPORTED) else [])
         series = self._series(chosen, datasets)
         exported, changed = self._write(claim, series, health, known=known, prefixes=prefixes)
-        write_index(claim, exported, self._through(metadata) | looked, is_named=True)
+        through = self._through(metadata) | looked
+        write_index(claim, exported, starts=chosen, through=through, is_named=True)
         # What a broken-off export left of other experiments is still to be written anew.
         if claim.is_clean:
             claim.finish()

@@ -18,6 +18,7 @@ from expmon.statements.build import (
     where,
     with_steps,
 )
+from expmon.windows import FINE_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +40,6 @@ DAYS = Parameter("days", "ARRAY<DATE>")
 
 EXPORTED_DAYS = 14
 """An experiment is exported until so many days after its end."""
-FINE_DAYS = 14
-"""Until so many days after its start an experiment has a point for every window."""
 
 
 ROLLED_UP = {
