@@ -20,6 +20,7 @@ from expmon.errors import (
     InvalidSlug,
     InvalidTime,
     NotDeployed,
+    NotExported,
     PartitionViolation,
     PingError,
     SchemaMismatch,
@@ -102,6 +103,7 @@ def test_an_error_is_caught_as_every_builtin_on_its_way_to_the_root(name):
         (ExportSuperseded(EARLIER, LATER), OSError),
         (StoreConflict("x", "y"), OSError),
         (DeliveryError("x", "y", "z"), OSError),
+        (NotExported("x"), LookupError),
     ],
 )
 def test_who_knows_nothing_of_expmon_catches_a_builtin(error, builtin):
@@ -123,6 +125,7 @@ NEWER, OLDER = WrongSchemaVersion(3, 2), WrongSchemaVersion(1, 2)
 CONFLICT = StoreConflict("index.json", "gs://bucket/monitoring")
 BARE = ExtraMissing("plot", "matplotlib")
 UNDELIVERED = DeliveryError("example.com", "it answered 400", "Check the address.")
+UNEXPORTED = NotExported("gs://bucket/monitoring", "my-experiment", ["my-other", "mine"])
 SUPERSEDED = ExportSuperseded(EARLIER, LATER)
 
 
@@ -175,6 +178,8 @@ SUPERSEDED = ExportSuperseded(EARLIER, LATER)
         (UNSUPPORTED, {"name": "experiment_x"}),
         (SUPERSEDED, {"as_of": EARLIER, "newer": LATER}),
         (UNDELIVERED, {"place": "example.com", "reason": "it answered 400"}),
+        (UNEXPORTED, {"slug": "my-experiment", "near": ("my-other", "mine")}),
+        (NotExported("exports"), {"slug": None, "near": ()}),
     ],
 )
 def test_an_error_carries_its_facts(error, facts):
@@ -226,6 +231,14 @@ def test_an_error_carries_its_facts(error, facts):
                 "It waits, and those after it: the next `expmon alerts`",
             ],
         ),
+            UNEXPORTED,
+            [
+                "my-experiment has not been exported to gs://bucket/monitoring",
+                "Did you mean my-other, mine?",
+                "`expmon export my-experiment`",
+            ],
+        ),
+        (NotExported("exports"), ["nothing has been exported to exports", "`expmon export`"]),
     ],
 )
 def test_a_message_says_what_is_wrong_and_what_to_do(error, parts):
@@ -263,6 +276,7 @@ def test_a_superseded_export_has_no_error_number():
         errors.ExportSuperseded(datetime(2021, 1, 1, tzinfo=UTC), datetime(2021, 1, 2, tzinfo=UTC)),
         errors.StoreConflict("index.json", "exports"),
         errors.DeliveryError("example.com", "it answered 400", "Check the address."),
+        errors.NotExported("exports", "my-experiment", ["my-other"]),
     ],
     ids=lambda error: type(error).__name__,
 )

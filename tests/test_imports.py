@@ -33,6 +33,11 @@ MAY_IMPORT = {
     "fetch": WORK,
     "export": WORK,
     "plotting": {"fetch", *WORK},
+    # Pages are made of exported files alone.
+    "report": {
+        *("catalog", "slugs", *GROUND),
+        *("export.store", "export.index", "export.rendering"),
+    },
     "ingest": {"sandbox", *WORK},
     "health_settings": set(),
     "google_credentials": {"errors"},
@@ -52,7 +57,10 @@ MAY_IMPORT = {
         "materialize.schedule",
         "warehouse.bigquery_settings",
     },
-    "monitor": {"config", "materialize", "health", "fetch", "export", "plotting", "ingest", *WORK},
+    "monitor": {
+        *("config", "materialize", "health", "fetch", "export", "plotting", "report", "ingest"),
+        *WORK,
+    },
     # The one place that knows the engines and the stores.
     "connection": {"config", "errors", "google_credentials", "monitor", "warehouse", "export"},
     "grafana": {"catalog", "statements"},
@@ -213,6 +221,9 @@ def test_every_form_of_an_import_is_seen(source, found):
         ("expmon.cli.data", "catalog", False),
         ("expmon.monitor", "warehouse.duckdb", False),
         ("expmon.config", "materialize.plan", False),
+        ("expmon.report.reading", "export.store", True),
+        ("expmon.report.reading", "export.local", False),
+        ("expmon.report.page", "statements", False),
         ("expmon.config", "warehouse.bigquery_settings", True),
         ("expmon.config", "warehouse.bigquery", False),
     ],

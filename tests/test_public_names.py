@@ -57,6 +57,8 @@ METHODS = {
     "export_experiment": ["slug", "datasets", "as_of"],
     "export_experiments": ["slugs", "datasets", "as_of"],
     "export_active": ["as_of"],
+    "report": ["slug"],
+    "report_all": [],
     "close": [],
 }
 EIGHT = (

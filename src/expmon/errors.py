@@ -21,6 +21,7 @@ ExpmonError
 ├── UnsupportedSQL            (RuntimeError)    a statement has no form in the engine's dialect
 └── StoreError                (OSError)         the export store can't be read or written
     ├── ExportSuperseded                        a newer export has claimed the store
+    ├── NotExported           (LookupError)     there are no files to make a page of: export
     └── StoreConflict                           somebody else wrote the object meanwhile
 """
 
@@ -297,6 +298,23 @@ class ExportSuperseded(StoreError):
             f"the export as of {as_of.isoformat()} stopped: one as of {newer.isoformat()} has "
             "claimed the same place. Nothing to do: its files are newer."
         )
+
+
+class NotExported(StoreError, LookupError):
+    """There are no exported files, or not all of an experiment's.
+
+    Attributes:
+        slug: of the experiment; None if nothing has been exported at all.
+        near: the exported experiments that come closest.
+    """
+
+    def __init__(self, url: str, slug: str | None = None, near: Sequence[str] = ()) -> None:
+        self.slug = slug
+        self.near = tuple(near)
+        what = "nothing has been exported" if slug is None else f"{slug} has not been exported"
+        hint = f" Did you mean {', '.join(near)}?" if near else ""
+        command = "expmon export" if slug is None else f"expmon export {slug}"
+        super().__init__(f"{what} to {url}, or its files are gone.{hint} Export first: `{command}`")
 
 
 class StoreConflict(StoreError):

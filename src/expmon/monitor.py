@@ -16,7 +16,7 @@ from expmon.slugs import checked_slug
 from expmon.windows import WINDOW, utc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pandas as pd
     from matplotlib.figure import Figure
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from expmon.materialize.schedule import Settings
     from expmon.materialize.status import Status
     from expmon.materialize.step import Plan, Step
+    from expmon.report.site import Page
     from expmon.warehouse.protocol import Warehouse
 
 NO_WAIT = timedelta(0)
@@ -632,6 +633,52 @@ class Monitor:
             StoreError: the store can't be read or written.
         """
         return self._exporter(as_of, progress).active()
+
+    def report(self, slug: str) -> str:
+        """A page of an experiment, made of its exported files alone: no warehouse is asked.
+
+        It is one HTML file that needs no other, and asks no host for any: totals by branch, a chart
+        for each series, tables by day, and how fresh each is. The same files give the same page.
+
+        Args:
+            slug: of the experiment.
+
+        Raises:
+            InvalidSlug: the text can't be a slug.
+            ConfigError: there is no store.
+            NotExported: it has not been exported; the error lists near ones that have.
+            StoreConflict: its files change right now, or an export has broken off.
+            StoreError: the store or a file can't be read.
+        """
+        from expmon.report.page import experiment_page
+        from expmon.report.reading import Exports
+
+        checked_slug(slug)
+        exports = Exports.of(self._exported_to())
+        experiment = exports.experiment(slug)
+        day_lag = self.settings.schedule.day_lag
+        return experiment_page(experiment, exported_at=exports.as_of, day_lag=day_lag, home=None)
+
+    def report_all(self) -> Iterator[Page]:
+        """A page of each experiment in the store, as of `report`, and at last one that lists them.
+
+        Pages are made one by one, as they are asked for; links between them are by their names. An
+        experiment whose files are gone gets none, as the log says.
+
+        Raises:
+            ConfigError: there is no store.
+            NotExported: nothing has been exported.
+            StoreConflict: files change right now, or an export has broken off.
+            StoreError: the store or a file can't be read.
+        """
+        from expmon.report.site import site
+
+        return site(self._exported_to(), self.settings.schedule.day_lag)
+
+    def _exported_to(self) -> Store:
+        if self.store is None:
+            raise ConfigError(f"there is no place to read exported files from: {_PLACE}")
+        return self.store
 
     def _exporter(
         self, as_of: datetime | None, progress: Callable[[str], None] | None = None

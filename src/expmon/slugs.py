@@ -1,4 +1,4 @@
-"""What may be the slug of an experiment, and so part of a file's name."""
+"""What may be the slug of an experiment, and so part of a file's name; and how names are shown."""
 
 from __future__ import annotations
 
@@ -29,3 +29,16 @@ def checked_slug(text: str) -> str:
     if not is_slug(text):
         raise InvalidSlug(str(text))
     return text
+
+
+def shown_branch(branch: str, most: int) -> str:
+    """The branch's name as a line for people, of at most so many characters.
+
+    What is no printable character is escaped, as it could be obeyed, or not be seen.
+    """
+    if branch == "null":
+        return "null (no branch)"
+    name = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in branch)
+    if len(name) > most:
+        name = f"{name[: most - 12]}…{name[-11:]}"
+    return name if name.strip() else f"'{name}'"

@@ -51,6 +51,7 @@ HELP = {
     "export": "[SLUGS]..., --dataset TEXT, --as-of TIME",
     "plot": "SLUG, --dataset TEXT, --branch TEXT, --start TIME|DATE, --end TIME|DATE, "
     "--output FILE",
+    "report": "[SLUG], --all, --output PATH",
     "deploy": "--dry-run",
     "run": "{live|hourly|daily}, --as-of TIME, --wait SECONDS",
     "backfill": "START END, --as-of TIME, --wait SECONDS",

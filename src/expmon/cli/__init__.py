@@ -20,6 +20,7 @@ from expmon.cli import (
     health,
     plot,
     replay,
+    report,
     runs,
     statements,
 )
@@ -112,7 +113,7 @@ def _settings(pairs: tuple[str, ...]) -> dict[str, object]:
 
 
 _MODULES = (
-    *(demo, data, plot, runs, health, alerts, replay, calibrate, drift),
+    *(demo, data, plot, report, runs, health, alerts, replay, calibrate, drift),
     *(statements, configuration, doctor),
 )
 for module in _MODULES:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from expmon.catalog.model import Series
 from expmon.errors import ExtraMissing
+from expmon.slugs import shown_branch
 
 try:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
@@ -73,7 +74,8 @@ def picture(drawn: Drawing) -> Picture:
         marked |= _mark(ax, panel, drawn.marks, view)
         _limit(ax, view)
     rows = _legend(figure, "outside upper center", list(marked.items()), title)
-    rows += _legend(figure, "outside lower center", [(_shown(b), lines[b]) for b in branches])
+    named = [(shown_branch(b, _NAME), lines[b]) for b in branches]
+    rows += _legend(figure, "outside lower center", named)
     is_one = len(axes) == 1
     height = 3.4 if is_one else 2.3 * ((len(axes) + 1) // 2)
     figure.set_size_inches(9 if is_one else 13, height + 0.2 * rows + 0.4)
@@ -198,13 +200,3 @@ def _plain(text: Text) -> None:
     """Names may look like mathematics or TeX, and are neither."""
     text.set_parse_math(False)
     text.set_usetex(False)
-
-
-def _shown(branch: str) -> str:
-    """The branch's name as a line for people."""
-    if branch == "null":
-        return "null (no branch)"
-    name = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in branch)
-    if len(name) > _NAME:
-        name = f"{name[: _NAME - 12]}…{name[-11:]}"
-    return name or "''"

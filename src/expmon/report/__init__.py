@@ -1,0 +1,1 @@
+"""Pages for people, made of the exported files: nothing else is asked."""
