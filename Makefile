@@ -46,6 +46,22 @@ test-airflow: $(AIRFLOWS:%=.venv-airflow%/.installed) ## the DAGs in a real Airf
 			--confcutdir=tests/airflow tests/airflow || exit 1; \
 	done
 
+# Of Debian, or of Ubuntu where that has it as a package of its own.
+.PHONY: browser
+browser: ## install the Chromium that pages are tested in, if it is not there (as root, by apt-get)
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update --quiet && \
+		apt-get install --quiet --yes --no-install-recommends chromium fonts-liberation; } || \
+		{ echo "Install Chromium by your system's packages: 'chromium' must be found in PATH."; exit 1; }
+
+.PHONY: test-browser
+test-browser: .venv/.installed browser ## the pages of expmon report, in Chromium
+	$(BIN)/pytest tests/browser
+
+.PHONY: picture
+picture: .venv/.installed browser demo ## take the documentation's picture of a page anew
+	$(BIN)/python scripts/picture.py
+
 .PHONY: lint
 lint: .venv/.installed ## ruff (lint and format) and mypy
 	$(BIN)/ruff check .

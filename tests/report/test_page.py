@@ -220,11 +220,30 @@ def test_freshness_says_how_far_each_series_goes_and_what_its_points_are(
             "Points": step,
             "Data up to": until,
             "Age when exported": age,
-            "Exported as of": "2021-01-28 12:00 UTC",
             "State": state,
         }
     verdict = {"late": "8 of 8 series late"}.get(state, state)
     assert told(page.header.find(class_="pill")) == verdict
+
+
+def test_series_that_were_exported_at_different_times_say_when():
+    early = Made("exp", YOUNG.start, at("2021-01-28T11:30"), at("2021-01-28T11:25"))
+    store = MemoryStore()
+    reporting.write(store, early)
+    before = json.loads(store.objects["index.json"])
+    late = Made("exp", YOUNG.start, NOON, YOUNG.through, {ENROLLED: {}})
+    reporting.write(store, late)
+    after = json.loads(store.objects["index.json"])
+    before["files"].update(after["files"])
+    store.objects["index.json"] = json.dumps({**before, "as_of": after["as_of"]}).encode()
+    page = BeautifulSoup(Monitor(FakeWarehouse(), store).report("exp"), "html.parser")
+    rows = table(page, "Freshness of each series")
+    for title, row in rows.items():
+        is_new = title == "Enrollments"
+        assert row["Exported as of"] == f"2021-01-28 {'12:00' if is_new else '11:30'} UTC"
+        # What was left behind is judged by the latest export, too.
+        assert row["State"] == ("up to date" if is_new or title == TITLES[ACTIVE] else "late")
+    assert told(page.header.find(class_="pill")) == "6 of 8 series late"
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,16 @@
     for (const [unit, size, from] of units) {
       if (seconds >= from) {
         const count = Math.floor(seconds / size);
-        return ` (${count} ${unit}${count === 1 ? "" : "s"} ago)`;
+        return `(${count} ${unit}${count === 1 ? "" : "s"} ago)`;
       }
     }
-    return " (just now)";
+    return "(just now)";
   };
 
   const ages = [...document.querySelectorAll("time.aged")].map(time => {
     const age = document.createElement("span");
     age.className = "age";
-    time.after(age);
+    time.after(" ", age);
     return [Date.parse(time.dateTime), age];
   });
 

@@ -25,6 +25,7 @@
       values: totals(line.values),
     })),
   }));
+  document.body.classList.add("drawn");
   if (!all.length) return;
 
   // Of each branch the line's dashes and colour, as the table of totals has them.
@@ -89,6 +90,11 @@
   const whole = { from: Math.min(...starts), to: Math.max(...all.map(chart => chart.until)) };
   let view = whole;
 
+  // Days have room for seven of them, also where one looks at hours of all others.
+  const rangeOf = chart => {
+    const from = chart.step === DAY ? Math.max(whole.from, view.to - 7 * DAY) : view.from;
+    return { from: Math.min(from, view.from), to: view.to };
+  };
   const widthOf = chart => {
     const most = Math.min(MOST_POINTS, chart.box.clientWidth / POINT);
     const wanted = WIDTHS.find(([width]) => width >= chart.step && view.to - view.from <= most * width);
@@ -112,7 +118,7 @@
   const placeOf = (chart, moment) => {
     const times = chart.data[0];
     const last = times.length - (chart.isCumulative ? 1 : 2);
-    if (last < 0 || moment == null || moment < times[0]) return null;
+    if (last < 0 || moment < times[0] || moment >= times[last + 1]) return null;
     let low = 0, high = last;
     while (low < high) {
       const middle = Math.ceil((low + high) / 2);
@@ -175,6 +181,7 @@
     legend: { show: false },
     focus: { alpha: branches.length > 3 ? 0.3 : 1 },
     cursor: {
+      y: false,
       sync: { key: "time" },
       drag: { x: true, y: false, setScale: false },
       focus: { prox: 16 },
@@ -182,7 +189,7 @@
       bind: { dblclick: () => () => look(whole) },
     },
     scales: {
-      x: { range: () => [view.from, view.to] },
+      x: { range: () => [rangeOf(chart).from, rangeOf(chart).to] },
       y: {
         range: (_, low, high) => {
           if (low == null) return [0, 1];
@@ -237,7 +244,7 @@
   const refresh = chart => {
     fill(chart);
     chart.plot.setData(chart.data, false);
-    chart.plot.setScale("x", { min: view.from, max: view.to });
+    chart.plot.setScale("x", { min: rangeOf(chart).from, max: rangeOf(chart).to });
     show(chart);
   };
 
@@ -266,7 +273,8 @@
       chart.plot.setCursor({ left: -10, top: -10 }, true, true);
     } else if (keys[event.key] && chart.place != null) {
       const last = Number(chart.box.getAttribute("aria-valuemax"));
-      const from = Math.max(placeOf(chart, view.from) ?? 0, 0), to = placeOf(chart, view.to) ?? last;
+      const range = rangeOf(chart);
+      const from = placeOf(chart, range.from) ?? 0, to = placeOf(chart, range.to) ?? last;
       move(chart, Math.min(Math.max(keys[event.key](chart.place), from), to));
     } else return;
     event.preventDefault();
@@ -347,7 +355,6 @@
   if (branches.length > 1) tools.append(group("Branches", "branches", branchButtons));
   tools.append(shown);
   tools.hidden = false;
-  document.body.classList.add("drawn");
   look(whole);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     readTheme();

@@ -37,7 +37,7 @@ _STEPS = {
 _ABOUT = {
     "Enrollments": "Clients that were enrolled.",
     "Unenrollments": "Clients that were unenrolled.",
-    "Population": "Clients enrolled then, estimated: enrolled less unenrolled and graduated.",
+    "Population": "Clients enrolled, less unenrolled and graduated.",
     "Daily active clients": "Clients that used the browser on that day.",
     "Failures and other events": "Failed enrollments and the like, graduations, updates.",
     "Searches": "Searches since the start.",
@@ -85,7 +85,7 @@ def experiment_page(
             h(
                 "section",
                 h("h2", "Over time", id="charts"),
-                h("noscript", h("p", "The charts need JavaScript; the tables by day don't.")),
+                h("p", "The charts need JavaScript; the tables by day don't.", class_="plain"),
                 h("div", id="tools", class_="tools", hidden=""),
                 h("div", *(_chart(t, e, places) for t, e in datasets.items()), class_="charts"),
                 aria_labelledby="charts",
@@ -190,7 +190,10 @@ def _summary(exported: Exported, lines: Sequence[str]) -> Iterator[Child]:
 
 
 def _freshness(datasets: dict[str, Exported], as_of: datetime, day_lag: timedelta) -> Element:
-    columns = ("Series", "Points", "Exported as of", "Data up to", "Age when exported", "State")
+    # The page's head says when, if that is the same for all.
+    is_one = len({e.as_of for e in datasets.values()}) == 1
+    exported = () if is_one else ("Exported as of",)
+    columns = ("Series", "Points", *exported, "Data up to", "Age when exported", "State")
     rows: list[list[Child]] = []
     for title, e in datasets.items():
         state = h("span", "up to date", class_="pill fresh")
@@ -199,14 +202,9 @@ def _freshness(datasets: dict[str, Exported], as_of: datetime, day_lag: timedelt
         elif is_late(e, as_of, day_lag):
             state = h("span", "late", class_="pill late")
         age = NOTHING if e.until is None else span(e.as_of - e.until)
-        row = [
-            h("span", _STEPS[e.step]),
-            moment(e.as_of),
-            moment(e.until, is_aged=True),
-            age,
-            state,
-        ]
-        rows.append([title, *row])
+        until = moment(e.until, is_aged=True)
+        exported_at = () if is_one else (moment(e.as_of),)
+        rows.append([title, h("span", _STEPS[e.step]), *exported_at, until, age, state])
     return table(columns, rows, label="Freshness of each series", class_="stacked")
 
 
