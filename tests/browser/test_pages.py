@@ -238,6 +238,17 @@ def test_the_keyboard_moves_the_cursor_of_all_charts(look):
     assert readout(page, ENROLLED) == "Latest: 28 Jan 2021, 11:30-12:00 UTC"
 
 
+def test_where_a_series_has_ended_its_latest_value_is_said(look):
+    page = look(YOUNG_PAGE)
+    over = chart(page, ACTIVE).locator(".u-over")
+    over.scroll_into_view_if_needed()
+    box = over.bounding_box()
+    # Of the 60 hours since 0:00 on the 26th, 48 are of whole days.
+    for part, told in ((0.2, "26 Jan 2021"), (0.7, "27 Jan 2021"), (0.9, "Latest: 27 Jan 2021")):
+        page.mouse.move(box["x"] + box["width"] * part, box["y"] + box["height"] / 2)
+        assert readout(page, ACTIVE) == told
+
+
 def test_a_finger_moves_the_cursor(look):
     page = look(YOUNG_PAGE, width=400, has_touch=True, is_mobile=True)
     over = chart(page, ENROLLED).locator(".u-over")

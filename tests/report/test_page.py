@@ -226,6 +226,32 @@ def test_freshness_says_how_far_each_series_goes_and_what_its_points_are(
     assert told(page.header.find(class_="pill")) == verdict
 
 
+@pytest.mark.parametrize(
+    ("start", "as_of", "through", "step", "until"),
+    [
+        # Up to 14 days after the start, to the second.
+        ("2021-01-14", "12:00:00", "11:55", "half hours", "12:00"),
+        ("2021-01-15", "12:00:00", "11:55", "5-minute windows", "12:00"),
+        ("2021-01-14", "00:00:00", "00:00", "5-minute windows", "00:00"),
+        ("2021-01-14", "00:00:01", "00:00", "half hours", "00:00"),
+        # No further than the export looked, nor than the half hours that are over.
+        ("2021-01-26", "12:02:00", "12:00", "5-minute windows", "12:02"),
+        ("2021-01-26", "12:17:00", "12:10", "5-minute windows", "12:15"),
+        ("2020-12-26", "12:17:00", "12:10", "half hours", "12:00"),
+        ("2020-12-26", "12:30:00", "12:25", "half hours", "12:30"),
+    ],
+)
+def test_what_the_points_are_and_where_they_end_is_exact(start, as_of, through, step, until):
+    made = Made(
+        "exp",
+        date.fromisoformat(start),
+        at(f"2021-01-28T{as_of}"),
+        at(f"2021-01-28T{through}"),
+    )
+    row = table(page_of(made), "Freshness of each series")["Population"]
+    assert (row["Points"], row["Data up to"]) == (step, f"2021-01-28 {until} UTC")
+
+
 def test_series_that_were_exported_at_different_times_say_when():
     early = Made("exp", YOUNG.start, at("2021-01-28T11:30"), at("2021-01-28T11:25"))
     store = MemoryStore()
