@@ -101,12 +101,20 @@ class Partition:
 
     @classmethod
     def of_day(cls, day: date) -> Partition:
-        """The partition of a day."""
+        """The partition of a day.
+
+        Args:
+            day: in UTC.
+        """
         return cls(day.isoformat().replace("-", ""))
 
     @classmethod
     def of_hour(cls, hour: datetime) -> Partition:
-        """The partition of the hour that starts then."""
+        """The partition of an hour.
+
+        Args:
+            hour: its start, in UTC.
+        """
         return cls(f"{hour.date().isoformat().replace('-', '')}{hour.hour:02}")
 
     @classmethod

@@ -81,6 +81,10 @@ def resolve(name: str) -> Relation:
 
     A short name that is both a table and a view means the one that is computed.
 
+    Args:
+        name: like ``telemetry.clients_daily``, ``clients_daily`` or
+            ``experiment_enrollment_overall``.
+
     Raises:
         UnknownDataset: there is none; the error lists the near ones.
     """
@@ -97,6 +101,9 @@ def resolve(name: str) -> Relation:
 
 def dataset(name: str) -> Dataset:
     """The derived dataset of that name.
+
+    Args:
+        name: its short name.
 
     Raises:
         UnknownDataset: there is none; the error lists the near ones.

@@ -244,11 +244,19 @@ class Names:
         return self.data == self.views == self.experiments
 
     def of(self, relation: Relation) -> TableName:
-        """Where the relation lies."""
+        """Where the relation lies.
+
+        Args:
+            relation: any of the catalogue.
+        """
         return self._place(relation, self.renamed.get(relation.name))
 
     def behind(self, source: Relation) -> TableName:
-        """The table with a source's rows: the source itself, unless it is a view."""
+        """The table with a source's rows: the source itself, unless it is a view.
+
+        Args:
+            source: a relation that nothing of ours writes.
+        """
         place = self.physical.get(source.name)
         if place is None and source.name not in self.renamed and source.physical is not None:
             dataset, table = source.physical.split(".")

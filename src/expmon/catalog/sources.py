@@ -17,15 +17,23 @@ PROCESSES = ("content", "dynamic", "extension", "gpu", "parent")
 _ARRAYS = ("content", "dynamic", "extension", "gpu", "parent", "socket")
 
 _PING_HEAD = (
-    Column("application", "STRUCT<build_id STRING, channel STRING, name STRING, version STRING>"),
-    Column("client_id", "STRING"),
+    Column(
+        "application",
+        "STRUCT<build_id STRING, channel STRING, name STRING, version STRING>",
+        "The application that sent the ping",
+    ),
+    Column("client_id", "STRING", "The ID of the client's profile"),
     Column("document_id", "STRING", "The document ID that the client gave the ping"),
-    Column("environment", f"STRUCT<experiments {_EXPERIMENTS}>"),
-    Column("normalized_app_name", "STRING"),
-    Column("normalized_channel", "STRING"),
-    Column("normalized_country_code", "STRING"),
-    Column("normalized_os", "STRING"),
-    Column("normalized_os_version", "STRING"),
+    Column(
+        "environment",
+        f"STRUCT<experiments {_EXPERIMENTS}>",
+        "The experiments, with their branches, that the client was in",
+    ),
+    Column("normalized_app_name", "STRING", "Name of the application, as ingestion knows it"),
+    Column("normalized_channel", "STRING", "Update channel, as ingestion knows it"),
+    Column("normalized_country_code", "STRING", "Country of the client's address, two letters"),
+    Column("normalized_os", "STRING", "Operating system, as ingestion knows it"),
+    Column("normalized_os_version", "STRING", "Version of the operating system"),
 )
 _PING_TAIL = (
     Column("sample_id", "INT64", "Hash of client_id, 0 to 99"),
@@ -51,10 +59,10 @@ _MAIN_PAYLOAD = (
 EVENT_COLUMNS = (
     Column("submission_date", "DATE", "Day of the submission, UTC"),
     Column("timestamp", "TIMESTAMP", "When the server accepted the event's ping"),
-    Column("event_category", "STRING"),
-    Column("event_method", "STRING"),
-    Column("event_object", "STRING"),
-    Column("event_string_value", "STRING"),
+    Column("event_category", "STRING", "What the event is about: normandy, of those counted"),
+    Column("event_method", "STRING", "What happened, like enroll"),
+    Column("event_object", "STRING", "Of enrollment events: the kind of experiment"),
+    Column("event_string_value", "STRING", "Of enrollment events: slug of the experiment"),
     Column("event_map_values", _ENTRY, "The event's extras, in their order"),
 )
 
@@ -64,14 +72,14 @@ EVENT_V4 = Relation(
     "telemetry_live.event_v4",
     Kind.SOURCE,
     "Event pings as they arrive; may hold a document twice",
-    (*_PING_HEAD, Column("payload", _EVENT_PAYLOAD), *_PING_TAIL),
+    (*_PING_HEAD, Column("payload", _EVENT_PAYLOAD, "The events, by process"), *_PING_TAIL),
     _BY_SUBMISSION,
 )
 MAIN_V4 = Relation(
     "telemetry_live.main_v4",
     Kind.SOURCE,
     "Main pings as they arrive; may hold a document twice",
-    (*_PING_HEAD, Column("payload", _MAIN_PAYLOAD), *_PING_TAIL),
+    (*_PING_HEAD, Column("payload", _MAIN_PAYLOAD, "Searches, and events by process"), *_PING_TAIL),
     _BY_SUBMISSION,
 )
 STABLE_MAIN_V4 = Relation(
@@ -103,9 +111,9 @@ CLIENTS_DAILY = Relation(
     Kind.SOURCE,
     "One row per client with a main ping that day, with its experiments and branches",
     (
-        Column("submission_date", "DATE"),
-        Column("client_id", "STRING"),
-        Column("experiments", _ENTRY, "The value is the branch"),
+        Column("submission_date", "DATE", "Day on which the pings were accepted, UTC"),
+        Column("client_id", "STRING", "The ID of the client's profile"),
+        Column("experiments", _ENTRY, "Slugs of the experiments; the value is the branch"),
     ),
     Partitioning("submission_date"),
     inputs=(STABLE_MAIN_V4.name,),
@@ -116,19 +124,25 @@ EXPERIMENTS = Relation(
     Kind.SOURCE,
     "What Experimenter knows of each experiment",
     (
-        Column("normandy_slug", "STRING"),
-        Column("experimenter_slug", "STRING"),
-        Column("type", "STRING"),
-        Column("status", "STRING"),
-        Column("start_date", "DATE"),
-        Column("end_date", "DATE", "NULL while it is live"),
-        Column("enrollment_end_date", "DATE"),
-        Column("proposed_enrollment", "INT64", "Days"),
-        Column("reference_branch", "STRING"),
-        Column("is_rollout", "BOOL"),
-        Column("branches", "ARRAY<STRUCT<slug STRING, ratio INT64>>"),
-        Column("app_name", "STRING"),
-        Column("channel", "STRING"),
+        Column("normandy_slug", "STRING", "Slug, as clients send it"),
+        Column("experimenter_slug", "STRING", "Slug of its page in Experimenter"),
+        Column("type", "STRING", "Kind of experiment"),
+        Column("status", "STRING", "How far it is, like Live or Complete"),
+        Column("start_date", "DATE", "First day, UTC"),
+        Column("end_date", "DATE", "Day on which it ended; NULL while it is live"),
+        Column(
+            "enrollment_end_date", "DATE", "Day on which enrollment ends; NULL where it isn't known"
+        ),
+        Column("proposed_enrollment", "INT64", "For how many days clients are to be enrolled"),
+        Column("reference_branch", "STRING", "Slug of the branch that others are compared with"),
+        Column("is_rollout", "BOOL", "Whether it is a rollout, of one branch"),
+        Column(
+            "branches",
+            "ARRAY<STRUCT<slug STRING, ratio INT64>>",
+            "Branches with their relative sizes",
+        ),
+        Column("app_name", "STRING", "Application, like firefox_desktop"),
+        Column("channel", "STRING", "Update channel, like release"),
     ),
     project=Project.EXPERIMENTS,
 )

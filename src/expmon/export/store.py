@@ -39,11 +39,19 @@ class Store(Protocol):
         ...
 
     def read(self, name: str) -> Blob | None:
-        """The object, or None if there is none."""
+        """The object, or None if there is none.
+
+        Args:
+            name: without the store's own prefix.
+        """
         ...
 
     def generations(self, prefix: str = "") -> Mapping[str, int]:
-        """The generations of the objects whose names begin so, by name; others are `ABSENT`."""
+        """The generations of objects by name; what isn't listed is `ABSENT`.
+
+        Args:
+            prefix: of those whose names begin so.
+        """
         ...
 
     def write(
@@ -140,7 +148,11 @@ def is_listed(name: str) -> bool:
 
 
 def crc32c(data: bytes) -> str:
-    """The CRC32C as Cloud Storage writes it: base64 of its four bytes, big-endian."""
+    """The CRC32C as Cloud Storage writes it: base64 of its four bytes, big-endian.
+
+    Args:
+        data: all of it.
+    """
     import google_crc32c
 
     return base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()

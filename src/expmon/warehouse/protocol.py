@@ -70,11 +70,19 @@ class State:
     first_days: Mapping[str, date] = field(default_factory=dict)
 
     def partitions(self, relation: Relation) -> Mapping[Partition, Written]:
-        """What is remembered of the table's partitions."""
+        """What is remembered of the table's partitions.
+
+        Args:
+            relation: the table; of one that was never written it is nothing.
+        """
         return self.written.get(relation.name, {})
 
     def first_day(self, relation: Relation) -> date | None:
-        """The table's first day, by what is remembered and what is there; None of an empty one."""
+        """The table's first day, by what is remembered and what is there; None of an empty one.
+
+        Args:
+            relation: the table.
+        """
         known = [partition.day for partition in self.partitions(relation)]
         if (there := self.first_days.get(relation.name)) is not None:
             known.append(there)
@@ -142,7 +150,12 @@ class Warehouse(Protocol):
     def batches(
         self, statement: Statement, parameters: Mapping[str, Any]
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of a query as they arrive, in no order, so that few are kept at a time."""
+        """The rows of a query as they arrive, in no order, so that few are kept at a time.
+
+        Args:
+            statement: what to ask.
+            parameters: its values.
+        """
         ...
 
     def write(self, writes: Iterable[Write]) -> Iterator[Written]:
@@ -150,6 +163,9 @@ class Warehouse(Protocol):
 
         None of them reads what another one writes, so they may go on at the same time. If one
         fails, those that were written are remembered all the same.
+
+        Args:
+            writes: taken one by one, as they are made.
 
         Returns:
             What was written, in the order of the writes, which go on as this is read.
@@ -164,17 +180,30 @@ class Warehouse(Protocol):
         ...
 
     def cost(self, write: Write) -> int | None:
-        """How many bytes a write would read at most; None where the engine can't tell."""
+        """How many bytes a write would read at most; None where the engine can't tell.
+
+        Args:
+            write: which one; it is not made.
+        """
         ...
 
     def load(
         self, relation: Relation, rows: Sequence[Mapping[str, Any]], *, key: str | None = None
     ) -> None:
-        """Add rows to a source, all or none; with a key, in place of the rows that have it."""
+        """Add rows to a source, all or none.
+
+        Args:
+            relation: the source.
+            rows: each with all columns, by their names.
+            key: a column: rows that have one of its new values are replaced.
+        """
         ...
 
     def lease(self, wait: timedelta) -> AbstractContextManager[None]:
         """Keep other runs out.
+
+        Args:
+            wait: how long to wait for another run to end.
 
         Raises:
             WarehouseLocked: another run has it, for longer than ``wait``.
