@@ -19,7 +19,7 @@ copyright = author
 version = release = expmon.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_click",
@@ -44,6 +44,11 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+
+# Notebooks are kept without what they print: it is made anew, and an error in one ends the build.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 2

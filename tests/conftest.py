@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,26 @@ def monitor(warehouse_file, tmp_path):
     """A monitor of a deployed, empty warehouse that exports to a directory."""
     with expmon.connect(f"duckdb://{warehouse_file}", tmp_path / "exports") as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def demo_made(tmp_path_factory):
+    """Where ``expmon demo`` has made a demo, to be copied, and what it printed."""
+    place = tmp_path_factory.mktemp("made")
+    commands = Path(sys.executable).parent
+    surroundings = {name: v for name, v in os.environ.items() if not name.startswith("EXPMON_")}
+    surroundings["PATH"] = f"{commands}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["expmon", "demo"],
+        cwd=place,
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return place, done.stdout
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from expmon.catalog import RELATIONS
 from expmon.catalog.model import Kind
-from expmon.catalog.sources import EVENT_V4, MAIN_V4
 from expmon.statements.embedded import source_views
 
 if TYPE_CHECKING:
@@ -24,8 +23,12 @@ if TYPE_CHECKING:
     from expmon.catalog.model import Names
     from expmon.warehouse.protocol import Write
 
-LOADED = (EVENT_V4, MAIN_V4)
-"""The sources that pings are loaded into; the others are views over them."""
+LOADED = tuple(
+    relation
+    for relation in RELATIONS.values()
+    if relation.kind is Kind.SOURCE and relation.partitioning and not relation.inputs
+)
+"""The sources that rows are loaded into, by days; the others are views over them."""
 
 _SINCE, _UNTIL = "expmon_since", "expmon_until"
 _BOUNDS = (
