@@ -90,8 +90,9 @@ bench: .venv/.emulators .venv-airflow3/.installed ## measure, and print each fig
 	$(BIN)/python benchmarks/suite.py
 
 .PHONY: docs
-docs: .venv/.installed ## build the documentation into docs/_build
-	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build
+docs: .venv/.installed ## try what the documentation shows, and build it into docs/_build/html
+	$(BIN)/pytest --numprocesses=2 tests/documentation
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky docs docs/_build/html
 
 .PHONY: clean
 clean: ## remove everything that the other targets made

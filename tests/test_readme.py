@@ -1,27 +1,18 @@
-"""What the README shows is what happens."""
+"""What the README names is there; `documentation` runs what it shows."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+
+import expmon
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def block(language: str) -> str:
-    """The only block of this language."""
-    (found,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    return found
-
-
-def test_the_quick_start_prints_what_the_readme_says(capsys):
-    exec(compile(block("python"), "README.md", "exec"), {})
-    printed = capsys.readouterr().out
-    assert [line.rstrip() for line in printed.splitlines()] == block("text").splitlines()
-    assert len(list(Path("exports").glob("my-experiment_*.json"))) == 16
 
 
 def test_the_example_runs(capsys):
@@ -34,3 +25,13 @@ def test_the_example_runs(capsys):
 def test_the_two_commands_are_targets_of_make(target):
     assert f"- `make {target}`" in README
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_citation_is_of_this_version_and_of_what_is_published():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert cited.keys() >= {"cff-version", "message", "title", "authors"}  # what must be there
+    assert (cited["cff-version"], cited["type"]) == ("1.2.0", "software")
+    assert (cited["title"], cited["version"]) == (project["name"], expmon.__version__)
+    assert (cited["license"], cited["authors"]) == (project["license"], project["authors"])
+    assert cited["keywords"] == project["keywords"]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import expmon
+from snippets import Reader
 
 ROOT = Path(__file__).parents[1]
 INFO = f"expmon-{expmon.__version__}.dist-info"
@@ -78,7 +79,9 @@ def test_the_source_distribution_builds_the_same_wheel(wheel_of):
     assert content(wheel_of("source-distribution")) == content(wheel_of("sources"))
 
 
-def test_the_wheel_runs_the_demo_where_nothing_else_is_installed(wheel_of, tmp_path):
+def test_the_wheel_runs_the_demo_and_the_tutorial_where_nothing_else_is_installed(
+    wheel_of, tmp_path
+):
     run(sys.executable, "-m", "venv", tmp_path / "environment")
     commands = tmp_path / "environment" / "bin"
     pip = (commands / "python", "-m", "pip", "--disable-pip-version-check")
@@ -102,3 +105,7 @@ def test_the_wheel_runs_the_demo_where_nothing_else_is_installed(wheel_of, tmp_p
     assert len(index["files"]) == 5 * 8 * 2
     exported = {path.name for path in (demo / "exports").glob("*_experiment_*.json")}
     assert exported == index["files"].keys()
+    run(*pip, "install", "--quiet", f"{wheel_of('sources')}[plot]")
+    newcomer = Reader(here, commands, printed)
+    newcomer.settles()
+    assert newcomer.follows("tutorial.md") > 10

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import running
@@ -36,6 +38,16 @@ def test_the_example_is_parsed_without_errors(dag_folder):
     assert bag.import_errors == {}
     assert sorted(bag.dags) == ["expmon_daily", "expmon_hourly", "expmon_live"]
     assert {dag.fileloc for dag in bag.dags.values()} == {str(dag_folder / "expmon_dags.py")}
+
+
+def test_the_arguments_that_the_documentation_shows_are_taken():
+    page = Path(__file__).parents[2] / "docs" / "airflow.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    names = {"build_dags": build_dags, "page_somebody": print}
+    exec(code, names)
+    for cadence in ("live", "hourly", "daily"):
+        assert names[cadence].dag_id == f"expmon_{cadence}"
+        assert names[cadence].default_args["owner"] == "experiments"
 
 
 def test_a_schedule_runs_when_its_data_is_ready():
