@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import expmon
+from expmon import config
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 BIN = Path(sys.executable).parent
@@ -120,6 +121,16 @@ def test_the_commands_of_the_systemd_services_run(shell, warehouse_file):
         assert TIMERS[timer["Timer"]["OnCalendar"]] == cadence
         assert timer["Install"]["WantedBy"] == "timers.target"
     assert written_by(shell, commands, warehouse_file) == {"fresh"}
+
+
+def test_the_environment_of_the_systemd_services_is_read_as_the_configuration(monkeypatch):
+    lines = (EXAMPLES / "systemd" / "expmon.env").read_text().splitlines()
+    variables = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    read = [value.origin for value in config.load().values]
+    assert variables
+    assert {name for name in variables if name not in read} == set()
 
 
 def test_the_workflow_of_github_actions_runs_each_schedule_by_its_cron(shell, warehouse_file):
