@@ -56,6 +56,8 @@ myst_heading_anchors = 2
 html_theme = "furo"
 html_title = f"expmon {version}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["expmon.css"]
 
 
 def setup(app: Sphinx) -> None:

@@ -61,7 +61,7 @@ def _overview() -> Iterator[nodes.Node]:
         )
         for relation in RELATIONS.values()
     )
-    yield _table(header, rows, widths=(45, 8, 8, 39))
+    yield _table(header, rows, widths=(39, 11, 12, 38))
 
 
 def _sections(of: str) -> Iterator[nodes.section]:
@@ -232,7 +232,7 @@ class Catalogue(SphinxDirective):
                 self.env.note_dependency(path)
         part = self.arguments[0]
         if part == "lineage":
-            return [nodes.raw("", picture(_url), format="html")]
+            return [nodes.raw("", f'<div class="wide">{picture(_url)}</div>', format="html")]
         found = [*(_overview() if part == "overview" else _sections(part))]
         if not found:
             raise self.error(f"the catalogue has no {part!r}")
