@@ -231,6 +231,7 @@ def test_an_error_carries_its_facts(error, facts):
                 "It waits, and those after it: the next `expmon alerts`",
             ],
         ),
+        (
             UNEXPORTED,
             [
                 "my-experiment has not been exported to gs://bucket/monitoring",
