@@ -8,7 +8,7 @@ from expmon import api
 from expmon.catalog import EXPORTED, FETCHABLE
 from expmon.catalog.model import Names
 from expmon.statements import document, grafana, health, reading
-from statement_variants import charted, drifting, kept
+from statement_variants import alerting, charted, drifting, kept
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
@@ -24,6 +24,7 @@ def statements() -> dict[str, str]:
     for name, statement in kept(names).items():
         found[f"bookkeeping.{name}"] = document(statement)
     found |= {name: document(statement) for name, statement in drifting(names).items()}
+    found |= {name: document(statement) for name, statement in alerting(names).items()}
     found["health_metadata.named"] = document(health.metadata(names, is_named=True))
     found |= {
         name: grafana.in_grafana(statement) + "\n" for name, statement in charted(names).items()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS, TIERS
 from expmon.catalog.model import Kind, Series, Statement
 from expmon.catalog.sources import EXPERIMENTS
-from expmon.statements import bookkeeping, grafana, health, materialization, reading, view
+from expmon.statements import alerts, bookkeeping, grafana, health, materialization, reading, view
 from expmon.statements.embedded import source_views
 
 if TYPE_CHECKING:
@@ -86,6 +86,16 @@ def judging(names: Names) -> dict[str, Statement]:
         "health_searches": health.searches(names),
         "health_previous": health.previous(names),
         "health_exported": health.exported(names),
+    }
+
+
+def alerting(names: Names) -> dict[str, Statement]:
+    """Every statement of `alerts`; what stands behind the dot is the function."""
+    return {
+        "alerts.looked": alerts.looked(names),
+        "alerts.unsettled": alerts.unsettled(names),
+        "alerts.standings": alerts.standings(names),
+        "alerts.written": alerts.written(names),
     }
 
 

@@ -12,6 +12,7 @@ import googlesql
 import statement_variants as variants
 from expmon import statements
 from expmon.catalog import FETCHABLE, RELATIONS
+from expmon.catalog.alerts import ALERTS
 from expmon.catalog.model import Kind, Names
 from expmon.statements import bookkeeping, create_view, grafana, health, migrations, reading
 
@@ -21,7 +22,8 @@ EMBEDDED = variants.embedded(MOZILLA)
 READ = variants.read(MOZILLA)
 CHARTED = variants.charted(MOZILLA)
 JUDGED = variants.judging(MOZILLA)
-EVERY = {**COMPUTED, **EMBEDDED, **READ, **CHARTED, **JUDGED}
+ALERTING = variants.alerting(MOZILLA)
+EVERY = {**COMPUTED, **EMBEDDED, **READ, **CHARTED, **JUDGED, **ALERTING}
 
 ELSEWHERE = {
     "in one project": Names(data="own", views="own", experiments="own"),
@@ -42,6 +44,18 @@ READ_COLUMNS = {
         ("measure", "STRING"),
         ("live", "INT64"),
         ("final", "INT64"),
+    ],
+    "alerts.looked": [("until", "TIMESTAMP")],
+    "alerts.standings": [
+        ("time", "TIMESTAMP"),
+        ("experiment", "STRING"),
+        ("check_name", "STRING"),
+        ("branch", "STRING"),
+        ("verdict", "STRING"),
+        ("since", "TIMESTAMP"),
+        ("sentence", "STRING"),
+        ("action", "STRING"),
+        ("start_date", "DATE"),
     ],
     "active_experiments": [
         ("slug", "STRING"),
@@ -154,6 +168,8 @@ def wanted(label):
     if label in RELATIONS:
         return declared(label)
     function, *options = label.split(".")
+    if label in {"alerts.unsettled", "alerts.written"}:
+        return declared(ALERTS.name)
     if function == "grafana":
         return CHARTED_COLUMNS.get(".".join(options)) or CHARTED_COLUMNS[options[0]]
     if function.startswith("health_"):
@@ -194,6 +210,7 @@ def test_statements_are_the_same_wherever_the_tables_lie(where):
         **variants.read(names),
         **variants.charted(names),
         **variants.judging(names),
+        **variants.alerting(names),
     }
     found = {label: googlesql.analyze(every[label], names=names) for label in every}
     assert found == {label: wanted(label) for label in EVERY}
@@ -202,7 +219,7 @@ def test_statements_are_the_same_wherever_the_tables_lie(where):
 @pytest.mark.slow
 def test_statements_are_the_same_on_the_whole_schemas():
     # The embedded sources are made of rows that have what is read, and nothing else.
-    every = {**COMPUTED, **READ, **CHARTED, **JUDGED}
+    every = {**COMPUTED, **READ, **CHARTED, **JUDGED, **ALERTING}
     found = {label: googlesql.analyze(s, whole=True) for label, s in every.items()}
     assert found == {label: wanted(label) for label in every}
 

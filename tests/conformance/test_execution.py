@@ -13,6 +13,7 @@ import googlesql
 import statement_variants as variants
 import tricky
 from expmon.catalog import DATASETS, EXPORTED, FETCHABLE, RELATIONS, TIERS
+from expmon.catalog.alerts import ALERTS
 from expmon.catalog.bookkeeping import PARTITIONS
 from expmon.catalog.health import HEALTH, HEALTH_VIEW, RATIOS
 from expmon.catalog.model import Names, Series
@@ -36,7 +37,8 @@ EMBEDDED = variants.embedded(Names())
 READ = variants.read(Names())
 CHARTED = variants.charted(Names())
 JUDGED = variants.judging(Names())
-EVERY = {**COMPUTED, **EMBEDDED, **READ, **CHARTED, **JUDGED}
+ALERTING = variants.alerting(Names())
+EVERY = {**COMPUTED, **EMBEDDED, **READ, **CHARTED, **JUDGED, **ALERTING}
 
 ENROLLMENT, SEARCH = TIERS
 LATEST = MIDNIGHT + DAY - WINDOW
@@ -354,6 +356,92 @@ def looked_at():
     ]
 
 
+def messages():
+    """Of two experiments and of all, delivered and not, some of them claimed."""
+    rows = []
+    for place, (slug, kind, hour, *moments) in enumerate(
+        [
+            ("exp", "started", 0, None, MIDNIGHT),
+            ("exp", "over", 1, None, MIDNIGHT + HOUR),
+            ("exp", "started", 2, MIDNIGHT + DAY, None),
+            ("ü'", "started", 0, None, MIDNIGHT),
+            ("ü'", "over", 3, None, None),
+            ("", "started", 3, None, MIDNIGHT + 3 * HOUR),
+        ]
+    ):
+        row = dict.fromkeys(("branch", "sentence", "action"), "'\n\\")
+        row |= {"id": f"id{place}", "kind": kind, "experiment": slug, "check_name": "split"}
+        row |= {"time": MIDNIGHT + hour * HOUR, "since": MIDNIGHT + hour * HOUR - TICK}
+        row |= dict(zip(("claimed_until", "delivered_at"), moments, strict=True))
+        rows.append(row)
+    return rows
+
+
+def looked():
+    return [
+        Case({}, {PARTITIONS.name: rows, ALERTS.name: told})
+        for rows in (
+            [],
+            [{"relation": ALERTS.name, "as_of": MIDNIGHT + HOUR}, {"relation": "a"}],
+            [{"relation": "b", "as_of": MIDNIGHT + DAY}],
+        )
+        for told in ([], messages())
+    ]
+
+
+def standing():
+    """Three live runs, and one without a row; what was an alarm, what is open, and what isn't."""
+    verdicts = {
+        ("exp", "split"): ("ok", "alarm", None),
+        ("exp", "failures"): ("suspect", "ok", "not enough data"),
+        ("", "freshness"): ("alarm", None, "alarm"),
+        ("twice", "split"): (None, "ok", "ok"),
+    }
+    rows = [
+        {
+            **dict(zip(("experiment", "check_name"), key, strict=True)),
+            "time": MIDNIGHT + n * WINDOW,
+            "verdict": verdict,
+            "branch": "a",
+            "log_e": 0.5,
+            "since": MIDNIGHT,
+            "sentence": f"'{verdict}\n",
+            "action": "",
+        }
+        for key, found in verdicts.items()
+        for n, verdict in enumerate(found)
+        if verdict is not None
+    ]
+    empty = [{"relation": HEALTH.name, "as_of": MIDNIGHT + 3 * WINDOW, "partition": "20200229"}]
+    tables = {HEALTH.name: rows, PARTITIONS.name: empty, **experiments()}
+    opened = [("exp", "failures"), ("twice", "split"), ("gone", "split")]
+    names = "experiment", "check_name"
+    return [
+        Case(
+            {
+                "start": MIDNIGHT + first * WINDOW - TICK,
+                "end": MIDNIGHT + last * WINDOW,
+                "opened": [dict(zip(names, key, strict=True)) for key in keys],
+            },
+            tables,
+        )
+        for first, last in ((0, 4), (1, 1), (2, 3), (1, 0), (3, 3))
+        for keys in ([], opened)
+    ]
+
+
+def rewritten():
+    """What is delivered now, what is new, and what is old enough to go."""
+    old = messages()
+    new = [{**row, "id": f"new{row['id']}", "time": row["time"] + DAY} for row in old[:2]]
+    changed = [{**row, "delivered_at": MIDNIGHT + DAY, "claimed_until": None} for row in old[2:5]]
+    return [
+        Case({"changed": rows, "oldest": MIDNIGHT + n * HOUR}, {ALERTS.name: old})
+        for rows in ([], changed, [*changed, *new])
+        for n in (0, 2, 48)
+    ]
+
+
 def first_times():
     return [Case({"slug": slug}, series_tables()) for slug in ("exp", "asleep", "'", "unknown")]
 
@@ -388,6 +476,10 @@ CASES = {
     **dict.fromkeys(variants.exporting(Names()), exporting),
     **{f"drift.{tiers.name}": lambda tiers=tiers: drifting(tiers) for tiers in TIERS},
     **{label: lambda s=statement: charting(s) for label, statement in CHARTED.items()},
+    "alerts.looked": looked,
+    "alerts.unsettled": lambda: [Case({}, {ALERTS.name: rows}) for rows in ([], messages())],
+    "alerts.standings": standing,
+    "alerts.written": rewritten,
     "active_experiments": today,
     "export_metadata": today,
     "export_metadata.named": named,

@@ -34,6 +34,7 @@ CHANGED = Parameter(
     f"ARRAY<STRUCT<{', '.join(f'{column.name} {column.type}' for column in ALERTS.columns)}>>",
 )
 
+_TOLD = ("branch", "verdict", "since", "sentence", "action")
 _LAST = "MAX(time) OVER (PARTITION BY experiment, check_name) AS last_time"
 
 
@@ -65,7 +66,9 @@ def standings(names: Names) -> Statement:
     there is one row without an experiment.
     """
     found = where(
-        select(*HEALTH.column_names).from_(table(HEALTH, names)), "time > @start", "time <= @end"
+        select("time", "experiment", "check_name", *_TOLD).from_(table(HEALTH, names)),
+        "time > @start",
+        "time <= @end",
     )
     remembered = where(
         select("as_of AS time").from_(table(PARTITIONS, names)),
@@ -87,7 +90,7 @@ def standings(names: Names) -> Statement:
             "runs.time",
             "watched.experiment",
             "watched.check_name",
-            *(f"found.{n}" for n in ("branch", "verdict", "since", "sentence", "action")),
+            *(f"found.{name}" for name in _TOLD),
             "starts.start_date",
         )
         .from_("runs")
