@@ -22,7 +22,7 @@ from expmon.statements import (
     statements,
     view,
 )
-from statement_variants import judging
+from statement_variants import alerting, judging
 
 NAMES = Names()
 COMPUTED = statements(NAMES)
@@ -36,6 +36,7 @@ READ = {
     "export_series of one": reading.export_series(NAMES, EXPORTED[:1]),
     "first_time": reading.first_time(NAMES, EXPORTED),
     **judging(NAMES),
+    **alerting(NAMES),
     **{f"all of {n}": reading.fetch(r, NAMES, ()) for n, r in FETCHABLE.items()},
     **{f"some of {n}": reading.fetch(r, NAMES, FILTERS) for n, r in FETCHABLE.items()},
 }
@@ -67,6 +68,13 @@ TYPES = {
         "ARRAY<STRUCT<experiment STRING, check_name STRING, branch STRING, verdict STRING, "
         "since TIMESTAMP, log_e FLOAT64, value FLOAT64, expected FLOAT64, sentence STRING, "
         "action STRING>>"
+    ),
+    "opened": "ARRAY<STRUCT<experiment STRING, check_name STRING>>",
+    "oldest": "TIMESTAMP",
+    "changed": (
+        "ARRAY<STRUCT<id STRING, kind STRING, experiment STRING, check_name STRING, "
+        "branch STRING, time TIMESTAMP, since TIMESTAMP, sentence STRING, action STRING, "
+        "claimed_until TIMESTAMP, delivered_at TIMESTAMP>>"
     ),
 }
 HEALTH = "telemetry_derived.experiment_health_v1"
@@ -257,7 +265,7 @@ def test_predicates_on_raw_tables_have_no_subquery(name):
             assert all(condition.find(exp.Query) is None for condition in conditions), table
 
 
-@pytest.mark.parametrize("name", [*WRITTEN, *judging(NAMES)])
+@pytest.mark.parametrize("name", [*WRITTEN, *judging(NAMES), *alerting(NAMES)])
 def test_no_statement_reads_the_whole_history_of_our_own_tables(name):
     for table, conditions in reads(parsed(name)):
         if table in OWN:
