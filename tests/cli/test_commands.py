@@ -58,6 +58,7 @@ HELP = {
     "plan": "{live|hourly|daily}, --as-of TIME, --cost",
     "status": "--as-of TIME, --format [table|json|prometheus]",
     "health": "[SLUG], --active, --as-of TIME, --all, --rate FLOAT, --format [text|json|csv]",
+    "alerts": "--as-of TIME, --to PLACE, --dry-run, --wait SECONDS, --format [text|json]",
     "drift": "--as-of TIME, --days INTEGER, --threshold PERCENT, --at-least COUNT, "
     "--format [table|json|prometheus]",
     "calibrate": "--ratios N:N[:N…], --clients-per-window CLIENTS, --days INTEGER, --runs INTEGER, "
@@ -143,16 +144,16 @@ def test_the_version_is_printed(run):
 
 def test_deploy_says_what_it_created_and_then_that_there_is_nothing_to_do(run):
     lines = run("deploy").stdout.splitlines()
-    assert len(lines) == 44
+    assert len(lines) == 45
     assert "create table telemetry_derived.experiment_enrollment_overall_v1" in lines
     assert "create view telemetry.experiment_enrollment_overall" in lines
-    assert lines[-1] == "43 changes"
+    assert lines[-1] == "44 changes"
     assert run("deploy").stdout == "nothing to do: everything is there\n"
 
 
 def test_a_dry_run_of_deploy_lists_the_changes_and_makes_none(run, tmp_path):
     dry = run("deploy", "--dry-run").stdout.splitlines()
-    assert dry[-1] == "43 changes, not made"
+    assert dry[-1] == "44 changes, not made"
     assert list(tmp_path.rglob("*.duckdb*")) == []
     assert run("deploy").stdout.splitlines()[:-1] == dry[:-1]
     assert run("deploy", "--dry-run").stdout == "nothing to do: everything is there\n"
