@@ -11,7 +11,16 @@ from expmon.catalog.health import POPULATION, RATIOS
 from expmon.errors import UnknownExperiment
 from expmon.health.checks import CHECKS
 from expmon.health.evidence import onset
-from expmon.health.observed import EVENTS, Counts, Experiment, Feed, Observed, Phase
+from expmon.health.observed import (
+    EVENTS,
+    HISTORY,
+    Counts,
+    Experiment,
+    Feed,
+    Observed,
+    Phase,
+    planned,
+)
 from expmon.health.report import HealthReport
 from expmon.health.together import told_once
 from expmon.materialize.status import status
@@ -29,8 +38,6 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
-HISTORY = timedelta(days=28)
-"""So far back hours are looked at."""
 _WHOLE = -1
 """The number of the time from the start to now, beside those of the phases."""
 _REMEMBERED = timedelta(days=2)
@@ -135,9 +142,9 @@ def phases(
     for place, version in enumerate(known):
         begin = start if place == 0 else _window_after(version.first + settling)
         end = finish if version is known[-1] else min(floor(version.last, WINDOW), finish)
-        planned = {branch: ratio for branch, ratio in version.ratios.items() if ratio}
-        if begin < end and len(planned) > 1:
-            found.append(Phase(begin, end, planned))
+        ratios = planned(version.ratios)
+        if begin < end and ratios:
+            found.append(Phase(begin, end, ratios))
     return found
 
 
@@ -147,18 +154,17 @@ def phases_of(
     """The phases of an experiment up to a moment; none where no branches are compared."""
     if not experiment.is_known or experiment.is_rollout:
         return []
-    start = first_moment(experiment, as_of)
-    finish = as_of
-    if experiment.end_date is not None:
-        finish = min(finish, day_start(experiment.end_date + DAY))
-    return phases(experiment, versions, start, finish, settling)
+    return phases(experiment, versions, *life_of(experiment, as_of), settling)
 
 
-def first_moment(experiment: Experiment, as_of: datetime) -> datetime:
-    """00:00 UTC of the experiment's start; where nobody knows, the first day of the hours."""
+def life_of(experiment: Experiment, as_of: datetime) -> tuple[datetime, datetime]:
+    """From 00:00 UTC of its start, or of the first day of the hours, to its end or to now."""
+    start, finish = day_start((as_of - HISTORY).date()), as_of
     if experiment.start_date is not None:
-        return day_start(experiment.start_date)
-    return day_start((as_of - HISTORY).date())
+        start = day_start(experiment.start_date)
+    if experiment.end_date is not None and experiment.end_date < as_of.date():
+        finish = day_start(experiment.end_date + DAY)
+    return start, finish
 
 
 def _window_after(moment: datetime) -> datetime:
@@ -238,14 +244,14 @@ class Reading:
                 start=day_start((self.as_of - _REMEMBERED).date()),
             )
         }
-        planned = self._phases(experiments)
+        compared = self._phases(experiments)
         feed = self._feed(max(last.values(), default=None))
         return [
             Observed(
                 experiment,
                 self.as_of,
-                tuple(planned[experiment.slug][0]),
-                planned[experiment.slug][1],
+                tuple(compared[experiment.slug][0]),
+                compared[experiment.slug][1],
                 hours.get(experiment.slug, {}),
                 feed,
                 last.get(experiment.slug),
@@ -277,7 +283,7 @@ class Reading:
             last[slug] = max(window, last.get(slug, window))
         return hours, last
 
-    def _phases(self, experiments: Iterable[Experiment]) -> dict[str, tuple[list[Phase], Counts]]:
+    def _phases(self, experiments: Sequence[Experiment]) -> dict[str, tuple[list[Phase], Counts]]:
         """The phases of each experiment with their counts, and what lies between them."""
         versions = self.versions()
         planned = {
@@ -290,7 +296,8 @@ class Reading:
             for experiment in experiments
         }
         compared = {slug: found for slug, found in planned.items() if found}
-        counts = self._totals(compared) if compared else {}
+        lives = {e.slug: life_of(e, self.as_of) for e in experiments}
+        counts = self._totals(compared, lives) if compared else {}
         everything = {slug: sum_of(counts.get((slug, _WHOLE), {}).values()) for slug in compared}
         found = {
             slug: [replace(p, counts=counts.get((slug, n), {})) for n, p in enumerate(phases)]
@@ -302,7 +309,9 @@ class Reading:
         }
 
     def _totals(
-        self, planned: Mapping[str, Sequence[Phase]]
+        self,
+        planned: Mapping[str, Sequence[Phase]],
+        lives: Mapping[str, tuple[datetime, datetime]],
     ) -> dict[tuple[str, int], dict[str, Counts]]:
         """By slug and number of the phase what was counted in each branch."""
         spans = [
@@ -321,17 +330,17 @@ class Reading:
             {
                 "slug": slug,
                 "number": _WHOLE,
-                "start": found[0].start,
-                "finish": self.as_of,
+                "start": lives[slug][0],
+                "finish": lives[slug][1],
                 "branch": None,
             }
-            for slug, found in planned.items()
+            for slug in planned
         ]
         rows = self.rows(
             health.totals(self.settings.names),
             phases=spans,
             slugs=list(planned),
-            start=day_start(min(found[0].start for found in planned.values()).date()),
+            start=day_start(min(lives[slug][0] for slug in planned).date()),
             end=self.as_of,
         )
         counts: dict[tuple[str, int], dict[str, Counts]] = {}
@@ -375,8 +384,8 @@ class Reading:
         phase = next(
             p
             for p in observed.phases
-            if list(p.ratios) == [s.branch for s in finding.shares]
-            and sum(p.of(b).enroll for b in p.ratios) == sum(s.value for s in finding.shares)
+            if [(b, p.of(b).enroll) for b in p.ratios]
+            == [(share.branch, share.value) for share in finding.shares]
         )
         windows: dict[datetime, dict[str, int]] = {}
         for row in rows:
@@ -387,7 +396,8 @@ class Reading:
         concentration = self.settings.health.concentration
         began = times[onset(counts, list(phase.shares.values()), concentration)]
         text = (
-            f"{finding.sentence} It is explained best if it began about {began:%Y-%m-%d %H:%M} UTC."
+            f"{finding.sentence} What was counted is explained best if it began about "
+            f"{began:%Y-%m-%d %H:%M} UTC."
         )
         return replace(finding, onset=began, sentence=text)
 

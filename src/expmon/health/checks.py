@@ -17,7 +17,8 @@ from expmon.health.evidence import (
     share_intervals,
 )
 from expmon.health.finding import HealthFinding, Share, Verdict
-from expmon.windows import DAY, HOUR, day_start
+from expmon.health.observed import planned
+from expmon.windows import DAY, HOUR, WINDOW, day_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +43,7 @@ def split(observed: Observed, settings: HealthSettings) -> HealthFinding:
     """Whether enrollments divide as planned, over all phases together."""
     if (reason := _no_comparison(observed)) is not None:
         return _finding(observed, "split", Verdict.NOT_APPLICABLE, reason)
-    phases = [_Compared.of_split(phase, settings) for phase in observed.phases]
+    phases = [_Compared.of_split(phase, settings) for phase in _with_branches(observed)]
     return _comparison(observed, settings, "split", phases)
 
 
@@ -51,7 +52,7 @@ def unenrollment(observed: Observed, settings: HealthSettings) -> HealthFinding:
     reason = _no_comparison(observed) or _is_over(observed)
     if reason is not None:
         return _finding(observed, "unenrollment", Verdict.NOT_APPLICABLE, reason)
-    phases = [_Compared.of_unenrollments(phase, settings) for phase in observed.phases]
+    phases = [_Compared.of_unenrollments(phase, settings) for phase in _with_branches(observed)]
     return _comparison(observed, settings, "unenrollment", phases)
 
 
@@ -59,12 +60,8 @@ def branches(observed: Observed, settings: HealthSettings) -> HealthFinding:
     """Whether clients enroll in branches that are not planned."""
     del settings
     experiment = observed.experiment
-    if experiment.is_rollout or not experiment.ratios:
-        reason = (
-            "A rollout has no branches to compare."
-            if experiment.is_rollout
-            else "The metadata has no branches of it."
-        )
+    reason = _nothing_planned(observed) or (None if observed.phases else _no_phase(observed))
+    if reason is not None:
         return _finding(observed, "branches", Verdict.NOT_APPLICABLE, reason)
     strangers: dict[str, int] = {}
     for phase in observed.phases:
@@ -74,12 +71,13 @@ def branches(observed: Observed, settings: HealthSettings) -> HealthFinding:
     if not strangers:
         return _finding(observed, "branches", Verdict.OK, "All branches with clients are planned.")
     branch, value = max(strangers.items(), key=lambda item: item[1])
-    others = f" (and {len(strangers) - 1} more such branches)" if len(strangers) > 1 else ""
+    more = len(strangers) - 1
+    others = f" (and others in {_number(more, 'more such branch', 'es')})" if more else ""
     return HealthFinding(
         experiment.slug,
         "branches",
         Verdict.SUSPECT,
-        f"{_clients(value)} enrolled in the branch {branch}{others}, for which none are planned.",
+        f"{_who(value)} enrolled in the branch {branch}{others}, which is not planned.",
         "Compare the branches in the telemetry with those in Experimenter: one may have been "
         "renamed or removed, or its ratio set to 0, while clients still enroll.",
         branch=branch,
@@ -106,7 +104,7 @@ def enrollment(observed: Observed, settings: HealthSettings) -> HealthFinding:
     spans = _against_days_before(observed, "enroll")
     compared = next((span for span in spans if span.least >= FEWEST), None)
     if compared is None:
-        sentence = "Too few clients have enrolled, or for too short a time, to say what is usual."
+        sentence = "Too few clients enroll, or for too short a time, to say what is usual."
         return _finding(observed, check, Verdict.NOT_ENOUGH_DATA, sentence)
     recent, usual = compared.recent, compared.least
     # Chernoff's bound on so few where so many are usual.
@@ -116,15 +114,12 @@ def enrollment(observed: Observed, settings: HealthSettings) -> HealthFinding:
         verdict = Verdict.ALARM
     elif recent <= 0.5 * usual and luck <= RARE:
         verdict = Verdict.SUSPECT
-    said = f"{_clients(recent)} enrolled in the last {compared.hours} hours"
+    said = f"{_who(recent)} enrolled in the last {compared.hours} hours"
     if verdict is Verdict.OK:
-        sentence = f"{said}; in the same hours of the days before it was {compared.range}."
-        action = ""
+        sentence, action = f"{said}; in {compared.before_text}.", ""
     else:
-        sentence = (
-            f"Only {said[0].lower()}{said[1:]}, where it was {compared.range} in the same hours of "
-            "the days before."
-        )
+        only = f"Only {said}" if recent else said
+        sentence = f"{only}, where in {compared.before_text}."
         action = (
             "See whether the recipe was changed or ended, or a release has lost the targeted "
             "clients; if other experiments dropped as well, it is not this one."
@@ -158,7 +153,7 @@ def forecast(observed: Observed, settings: HealthSettings) -> HealthFinding:
         sentence = "A forecast takes three whole days of enrollment, and data that is not late."
         return _finding(observed, check, Verdict.NOT_ENOUGH_DATA, sentence)
     pace = _Pace.of(days, observed.counted("enroll"))
-    text = f"{_clients(pace.so_far)} have enrolled, and some {pace.mean:,.0f} more do a day"
+    text = f"{pace.text}, and some {pace.mean:,.0f} more do a day"
     if target is not None:
         return _towards(observed, pace, target, text)
     assert ends is not None  # noqa: S101 - one of the two is known
@@ -168,8 +163,8 @@ def forecast(observed: Observed, settings: HealthSettings) -> HealthFinding:
         experiment.slug,
         check,
         Verdict.OK,
-        f"{text}: some {expected:,.0f} ({low:,.0f} to {high:,.0f}, 8 times of 10) will have when "
-        f"the planned enrollment ends on {ends:%Y-%m-%d}.",
+        f"{text}: some {expected:,.0f} ({low:,.0f} to {high:,.0f}, 8 times out of 10) will have "
+        f"when the planned enrollment ends on {ends:%Y-%m-%d}.",
         value=pace.so_far,
         expected=expected,
         low=low,
@@ -200,9 +195,9 @@ def leaving(observed: Observed, settings: HealthSettings) -> HealthFinding:
         verdict = Verdict.ALARM
     elif recent >= 2 * usual and luck <= RARE:
         verdict = Verdict.SUSPECT
+    joined = ", where" if verdict.is_bad else ";"
     sentence = (
-        f"{_clients(recent)} left in the last {compared.hours} hours; in the same hours of the "
-        f"days before it was {compared.range}."
+        f"{_who(recent)} left in the last {compared.hours} hours{joined} in {compared.before_text}."
     )
     return HealthFinding(
         observed.experiment.slug,
@@ -236,11 +231,12 @@ def freshness(observed: Observed, settings: HealthSettings) -> HealthFinding:
         )
     until = f"The data is there up to {_time(feed.until)}" if feed.until else "There is no data yet"
     if last is None:
-        sentence = f"{until}, and nothing was ever counted of this experiment."
+        sentence = f"{until}, and nothing was counted of this experiment in the last four weeks."
     elif observed.as_of - last <= HOUR:
         sentence = f"{until}."
     else:
-        sentence = f"{until}; after {_time(last)} there truly was no event of this experiment."
+        since = _time(last + WINDOW)
+        sentence = f"{until}; since {since} there truly was no event of this experiment."
     if last is not None and observed.last_search is None:
         app = observed.experiment.app_name or "its application"
         sentence += (
@@ -269,10 +265,10 @@ COMPARING = ("split", "unenrollment")
 """The checks with e-values."""
 
 _FAILURES = {
-    "enroll_failed": "enrollments",
-    "unenroll_failed": "unenrollments",
-    "update_failed": "updates",
-    "validation_failed": "validations of the recipe",
+    "enroll_failed": "enrollment",
+    "unenroll_failed": "unenrollment",
+    "update_failed": "update",
+    "validation_failed": "validation",
 }
 _OF_NEW_CLIENTS = ("enroll_failed", "validation_failed")
 
@@ -314,36 +310,22 @@ def _comparison(
     log_e = math.fsum(phase.log_e for phase in phases)
     total = sum(sum(phase.counts) for phase in phases)
     enough = -math.log(settings.alpha)
-    told = "enrolled" if check == "split" else "unenrolled"
+    told = "enrolled in" if check == "split" else "left"
     # With as few, not even all in one branch would be evidence enough.
     if math.fsum(phase.most for phase in phases) < enough and log_e < enough:
+        sentence = f"{_who(total)} {_have(total)} {told} the planned branches"
+        sentence += ": too few to tell." if total else " yet."
         verdict = Verdict.NOT_ENOUGH_DATA
-        if observed.phases and not any(phase.counts for phase in observed.phases):
-            sentence = f"Nobody has {told} yet."
-        else:
-            sentence = f"{_clients(total)} {_have(total)} {told}: too few to tell."
         return HealthFinding(experiment, check, verdict, sentence, value=total, log_e=log_e)
     verdict = Verdict.OK
     if log_e >= enough:
         verdict = Verdict.ALARM
     elif log_e >= enough / 2:
         verdict = Verdict.SUSPECT
-    worst = max(phases, key=lambda phase: phase.log_e)
+    worst = max((phase for phase in phases if any(phase.counts)), key=lambda phase: phase.log_e)
     shares = _shares(worst, settings)
-    count = sum(worst.counts)
     most = max(shares, key=lambda share: abs(share.value - share.expected))
-    when = ""
-    if len(phases) > 1:
-        when = f" From {_time(worst.phase.start)} to {_time(worst.phase.finish)},"
-    plan = (
-        f"where {_percent(most.expected / count)} were planned"
-        if check == "split"
-        else f"where {_percent(most.expected / count)} would be as many as elsewhere"
-    )
-    sentence = (
-        f"{when} {_clients(count)} {_have(count)} {told}; {_percent(most.value / count)} of them "
-    ).strip()
-    sentence += f" {'are in' if check == 'split' else 'left'} {most.branch}, {plan}."
+    sentence = _compared_text(check, worst, most, verdict, is_one_of_many=len(phases) > 1)
     sentence += {
         Verdict.OK: " That is within what chance does.",
         Verdict.SUSPECT: " That may still be chance, but begins to look wrong.",
@@ -365,6 +347,26 @@ def _comparison(
         high=most.high,
         log_e=log_e,
         shares=shares,
+    )
+
+
+def _compared_text(
+    check: str, compared: _Compared, most: Share, verdict: Verdict, *, is_one_of_many: bool
+) -> str:
+    """How the branch that is furthest from it differs from what was expected."""
+    count, phase = sum(compared.counts), compared.phase
+    found, expected = _percents(most.value / count, most.expected / count, verdict)
+    when, have = "", f" {_have(count)}"
+    if is_one_of_many:
+        when, have = f"From {_time(phase.start)} to {_time(phase.finish)}, ", ""
+    if check == "split":
+        return (
+            f"{when}{_who(count)}{have} enrolled; {found} of them are in {most.branch}, "
+            f"where {expected} were planned."
+        )
+    return (
+        f"{when}{_who(count)}{have} left; {found} of them were in {most.branch}, where it would be "
+        f"{expected} if clients left all branches alike."
     )
 
 
@@ -391,29 +393,51 @@ def _shares(compared: _Compared, settings: HealthSettings) -> tuple[Share, ...]:
     )
 
 
+def _with_branches(observed: Observed) -> list[Phase]:
+    """The phases with branches to compare."""
+    return [phase for phase in observed.phases if len(phase.ratios) > 1]
+
+
 def _no_comparison(observed: Observed) -> str | None:
     """Why there are no branches to compare."""
+    if (reason := _nothing_planned(observed)) is not None:
+        return reason
+    branches = list(planned(observed.experiment.ratios))
+    if len(branches) == 1:
+        return f"It has one planned branch only, {branches[0]}."
+    return None if _with_branches(observed) else _no_phase(observed)
+
+
+def _nothing_planned(observed: Observed) -> str | None:
+    """Why nobody knows what is planned for the branches."""
     experiment = observed.experiment
-    planned = [branch for branch, ratio in experiment.ratios.items() if ratio]
     reasons = {
         "There is no metadata of it, so nobody knows what is planned.": not experiment.is_known,
         "A rollout has no branches to compare.": experiment.is_rollout,
         "The metadata has no branches of it, so nobody knows what is planned.": (
             not experiment.ratios
         ),
-        "The metadata has a ratio above 0 for none of its branches.": not planned,
-        f"It has one planned branch only, {''.join(planned[:1])}.": len(planned) == 1,
-        "The planned ratios have just been changed, and clients have to hear of it first.": (
-            not observed.phases
+        "The metadata has a ratio above 0 for none of its branches.": (
+            not planned(experiment.ratios)
         ),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
+def _no_phase(observed: Observed) -> str:
+    """Why there is no time with the same planned ratios."""
+    start, end = observed.experiment.start_date, observed.experiment.end_date
+    if start is not None and observed.as_of <= day_start(start):
+        return f"It starts on {start}."
+    if start is not None and end is not None and end < start:
+        return f"By the metadata it starts on {start} and ends before that, on {end}."
+    return "The planned ratios have just been changed, and clients have to hear of it first."
+
+
 def _is_over(observed: Observed) -> str | None:
     """Why nothing is expected any more."""
     end = observed.experiment.end_date
-    if end is not None and observed.as_of >= day_start(end + DAY):
+    if end is not None and observed.as_of.date() > end:
         return f"It ended on {end}."
     return None
 
@@ -422,15 +446,20 @@ def _nobody(observed: Observed) -> HealthFinding:
     """What it means that nobody has ever enrolled."""
     start, data = observed.experiment.start_date, observed.feed.first_day
     verdict, sentence = Verdict.NOT_ENOUGH_DATA, "Nobody has enrolled yet."
-    if start is not None and data is not None:
-        # The metadata has the day of the start, not the hour; the data may begin later.
-        age = observed.as_of - day_start(max(start, data))
-        if age >= DAY:
-            verdict = Verdict.ALARM if age >= 1.5 * DAY else Verdict.SUSPECT
-        if age >= DAY and start >= data:
-            sentence = f"Nobody has enrolled since it started on {start}."
-        elif age >= DAY:
-            sentence = f"Nobody has enrolled since {data}, where the data begins."
+    if start is None or not observed.is_whole:
+        sentence = "Nobody has enrolled in the last four weeks."
+        return _not_enrolled(observed, verdict, sentence)
+    # The metadata has the day of the start, not the hour; the data may begin later.
+    begins = start if data is None else max(start, data)
+    age = observed.as_of - day_start(begins)
+    if age >= DAY:
+        verdict = Verdict.ALARM if age >= 1.5 * DAY else Verdict.SUSPECT
+        told = f"it started on {start}" if begins == start else f"{data}, where the data begins"
+        sentence = f"Nobody has enrolled since {told}."
+    return _not_enrolled(observed, verdict, sentence)
+
+
+def _not_enrolled(observed: Observed, verdict: Verdict, sentence: str) -> HealthFinding:
     return HealthFinding(
         observed.experiment.slug,
         "enrollment",
@@ -463,9 +492,11 @@ class _Before(NamedTuple):
         return min(self.before) * min(fading, 1)
 
     @property
-    def range(self) -> str:
+    def before_text(self) -> str:
         low, high = min(self.before), max(self.before)
-        return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        days = "days" if len(self.before) > 1 else "day"
+        numbers = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        return f"the same hours of the {days} before it was {numbers}"
 
 
 def _against_days_before(observed: Observed, name: str) -> list[_Before]:
@@ -492,28 +523,29 @@ def _divergence(count: int, usual: float) -> float:
 def _failing(observed: Observed, settings: HealthSettings, kind: str) -> HealthFinding | None:
     """How many failed beside the clients that it can happen to: new ones, or all that enrolled."""
     bad = observed.within(kind, observed.last_hour, 24)
-    if not bad:
+    # It happens to all clients that have ever enrolled, who are not known.
+    if not bad or not (kind in _OF_NEW_CLIENTS or observed.is_whole):
         return None
     if kind in _OF_NEW_CLIENTS:
         good = observed.within("enroll", observed.last_hour, 24)
-        beside = f"beside {_clients(good)} that enrolled"
+        beside = f"{_who(good).lower()} enrolled"
     else:
         good = observed.counted("enroll")
-        beside = f"beside {_clients(good)} that have ever enrolled"
+        beside = f"{_who(good).lower()} {_have(good)} enrolled so far"
     ((low, high), _) = share_intervals(
         [bad, good], [MAY_FAIL, 1 - MAY_FAIL], settings.alpha, settings.concentration
     )
     verdict = Verdict.OK
-    if low > FAILING:
-        verdict = Verdict.ALARM
-    elif low > MAY_FAIL:
-        verdict = Verdict.SUSPECT
+    meaning = "no more than is usual, or too few to tell"
+    if low > MAY_FAIL:
+        verdict = Verdict.ALARM if low > FAILING else Verdict.SUSPECT
+        passed = FAILING if low > FAILING else MAY_FAIL
+        meaning = f"more than {100 * passed:.0f} % fail, and that is not chance"
     return HealthFinding(
         observed.experiment.slug,
         "failures",
         verdict,
-        f"In the last 24 hours {bad:,} {_FAILURES[kind]} failed, {beside}"
-        + ("." if verdict.is_bad else ": no more than is usual, or too few to tell."),
+        f"In the last 24 hours {_number(bad, _FAILURES[kind])} failed, and {beside}: {meaning}.",
         "Look at the reasons that the clients' events give, by application version."
         if verdict.is_bad
         else "",
@@ -538,6 +570,10 @@ class _Pace(NamedTuple):
         spread = math.sqrt(sum((n - mean) ** 2 for n in days) / (len(days) - 1))
         return cls(so_far, mean, spread, len(days))
 
+    @property
+    def text(self) -> str:
+        return f"{_who(self.so_far)} {_have(self.so_far)} enrolled"
+
     def after(self, days: float) -> tuple[float, float, float]:
         """How many there will be in so many days: low, expected and high."""
         expected = self.so_far + self.mean * days
@@ -549,22 +585,27 @@ def _towards(observed: Observed, pace: _Pace, target: int, text: str) -> HealthF
     """When the target is reached."""
     slug, check = observed.experiment.slug, "forecast"
     if pace.so_far >= target:
-        sentence = f"{_clients(pace.so_far)} have enrolled: the target of {target:,} is reached."
+        sentence = f"{pace.text}: the target of {target:,} is reached."
         return HealthFinding(slug, check, Verdict.OK, sentence, value=pace.so_far, expected=target)
     reached = [
         next((day for day in range(1, 366) if pace.after(day)[place] >= target), None)
         for place in (2, 1, 0)
     ]
     soonest, likely, latest = (
-        "more than a year from now" if day is None else f"{observed.as_of + day * DAY:%Y-%m-%d}"
-        for day in reached
+        None if day is None else f"{observed.as_of + day * DAY:%Y-%m-%d}" for day in reached
     )
+    if soonest is None:
+        when = "not be reached within a year"
+    elif likely is None:
+        when = f"hardly be reached within a year (at the soonest about {soonest})"
+    else:
+        span = f"{soonest} to {latest or 'over a year from now'}"
+        when = f"be reached about {likely} (8 times out of 10: {span})"
     return HealthFinding(
         slug,
         check,
         Verdict.OK,
-        f"{text}: the target of {target:,} is reached about {likely} "
-        f"(8 times of 10: {soonest} to {latest}).",
+        f"{text}: the target of {target:,} will {when}.",
         value=pace.so_far,
         expected=target,
     )
@@ -574,11 +615,11 @@ def _planned_end(observed: Observed) -> datetime | None:
     experiment = observed.experiment
     if experiment.enrollment_end_date is not None:
         return day_start(experiment.enrollment_end_date)
-    if experiment.start_date is None or not experiment.proposed_enrollment:
+    start, days = experiment.start_date, experiment.proposed_enrollment
+    if start is None or days is None or days <= 0:
         return None
     # Beyond 9999 there are no dates.
-    proposed = timedelta(days=min(experiment.proposed_enrollment, 100_000))
-    return day_start(experiment.start_date + proposed)
+    return day_start(start + timedelta(days=min(days, (date.max - start).days)))
 
 
 def _whole_days(observed: Observed, name: str) -> list[int]:
@@ -595,16 +636,25 @@ def _finding(observed: Observed, check: str, verdict: Verdict, sentence: str) ->
     return HealthFinding(observed.experiment.slug, check, verdict, sentence)
 
 
-def _clients(number: int) -> str:
-    return f"{number:,} client{'' if number == 1 else 's'}"
+def _number(number: int, name: str, plural: str = "s") -> str:
+    return f"{number:,} {name}{'' if number == 1 else plural}"
+
+
+def _who(number: int) -> str:
+    return _number(number, "client") if number else "Nobody"
 
 
 def _have(number: int) -> str:
-    return "has" if number == 1 else "have"
+    return "have" if number > 1 else "has"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def _percents(one: float, other: float, verdict: Verdict) -> tuple[str, str]:
+    """Two shares as text; where they are told apart, with as many digits as that takes."""
+    for digits in range(1, 7 if verdict.is_bad else 2):
+        texts = f"{100 * one:.{digits}f} %", f"{100 * other:.{digits}f} %"
+        if texts[0] != texts[1]:
+            break
+    return texts
 
 
 def _time(moment: datetime) -> str:

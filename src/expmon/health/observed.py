@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from expmon.windows import HOUR, floor
+from expmon.windows import HOUR, day_start, floor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date, datetime
+
+HISTORY = timedelta(days=28)
+"""So far back hours are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,11 @@ class Experiment:
     enrollment_end_date: date | None = None
     end_date: date | None = None
     is_known: bool = True
+
+
+def planned(ratios: Mapping[str, int | None]) -> dict[str, int]:
+    """The ratios of the branches that clients are planned for: those above 0."""
+    return {branch: ratio for branch, ratio in ratios.items() if ratio is not None and ratio > 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ class Phase:
     Attributes:
         start: the start of its first window.
         finish: the end of its last window.
-        ratios: of the planned branches; those of ratio 0 are left out.
+        ratios: of the planned branches, each above 0; at least one.
         counts: of every branch with an event, planned or not.
     """
 
@@ -110,7 +119,8 @@ class Observed:
 
     Attributes:
         phases: in order; none where no branches are compared.
-        between: what was counted of an experiment with phases outside of them.
+        between: what was counted of an experiment with phases outside of them, from its start to
+            its end.
         hours: what was counted in each hour of the last weeks that has a row.
         last_window: the start of its last window with an event.
         last_search: the start of its last window with a main ping, within two days.
@@ -129,6 +139,14 @@ class Observed:
     def last_hour(self) -> datetime:
         """The end of the last whole hour."""
         return floor(self.as_of, HOUR)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether what is counted goes back to the experiment's start."""
+        start = self.experiment.start_date
+        if start is None:
+            return False
+        return bool(self.phases) or day_start(start) >= self.as_of - HISTORY
 
     def counted(self, name: str) -> int:
         """How many events of a kind there were; without phases, in the last weeks."""

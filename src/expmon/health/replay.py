@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from expmon.health.alerts import Message, Standing, messages
 from expmon.health.assess import (
-    HISTORY,
     Reading,
     counts_of,
     first_day,
-    first_moment,
     judged,
     less,
+    life_of,
     phases_of,
     sum_of,
     utc_of,
 )
-from expmon.health.observed import EVENTS, Counts, Experiment, Feed, Observed, Phase
+from expmon.health.observed import EVENTS, HISTORY, Counts, Experiment, Feed, Observed, Phase
 from expmon.statements import health
 from expmon.statements.reading import EXPORTED_DAYS
 from expmon.windows import DAY, HOUR, WINDOW, day_start, floor
@@ -180,7 +179,7 @@ class History:
         """What lies outside of the phases."""
         if not found:
             return Counts()
-        start, end = self._place(found[0].start), self._place(as_of)
+        start, end = (self._place(moment) for moment in life_of(self.experiment, as_of))
         return less(sum_of(self._within(branch, start, end) for branch in self.running), found)
 
     def _hours_before(self, as_of: datetime) -> dict[datetime, Counts]:
@@ -217,7 +216,7 @@ def _histories(reading: Reading, experiments: Sequence[Experiment]) -> list[Hist
     versions = reading.versions()
     rows: dict[str, list[Mapping[str, Any]]] = {}
     if experiments:
-        begin = min(first_moment(experiment, reading.as_of) for experiment in experiments)
+        begin = min(life_of(experiment, reading.as_of)[0] for experiment in experiments)
         statement = health.windows(reading.settings.names)
         slugs = [experiment.slug for experiment in experiments]
         for row in reading.rows(statement, slugs=slugs, start=begin, end=reading.as_of):
