@@ -140,7 +140,7 @@ def phases(
         known.append(Seen(finish if known else start, finish, experiment.ratios))
     found = []
     for place, version in enumerate(known):
-        begin = start if place == 0 else _window_after(version.first + settling)
+        begin = start if place == 0 else max(start, _window_after(version.first + settling))
         end = finish if version is known[-1] else min(floor(version.last, WINDOW), finish)
         ratios = planned(version.ratios)
         if begin < end and ratios:

@@ -16,7 +16,11 @@ FEWEST = 3
 """So many experiments must be there to speak of all of them."""
 MOST = 0.8
 """If so large a share of them drops, it is not theirs."""
-_CHECKS = ("enrollment", "leaving")
+_HAPPENED = {
+    "enrollment": ("Fewer clients enroll", "enrolled"),
+    "leaving": ("More clients leave", "left"),
+}
+"""What befalls all of them, by the check that finds it."""
 
 
 def told_once(
@@ -36,11 +40,11 @@ def told_once(
                 "freshness",
                 Verdict.ALARM,
                 f"The data of all experiments is late: {feed.problem}.",
-                "See `expmon status`; until then a quiet experiment may be none.",
+                "See `expmon status`; until it is mended, one that looks quiet may not be so.",
             )
         )
     apps = {o.experiment.slug: o.experiment.app_name or "" for o in looked_at}
-    for check in _CHECKS:
+    for check in _HAPPENED:
         for members, whose in _groups(apps):
             told = _dropped(found, check, members)
             if not told:
@@ -50,7 +54,7 @@ def told_once(
                 replace(
                     f,
                     verdict=Verdict.NOT_ENOUGH_DATA,
-                    sentence=f"As {whose} at the same time: {f.sentence}",
+                    sentence=f"{f.sentence} So it is with {whose} at the same time.",
                     action="",
                 )
                 if f in told
@@ -86,16 +90,15 @@ def _dropped(
 def _said_of_all(check: str, whose: str, told: Sequence[HealthFinding]) -> HealthFinding:
     value = sum(f.value or 0 for f in told)
     expected = sum(f.expected or 0 for f in told)
-    if check == "enrollment":
-        what = f"{value:,.0f} clients enrolled lately, where some {expected:,.0f} are usual"
-    else:
-        what = f"{value:,.0f} clients left lately, where some {expected:,.0f} are usual"
+    happened, done = _HAPPENED[check]
+    who = f"{value:,.0f} client{'' if value == 1 else 's'}" if value else "nobody"
     return HealthFinding(
         "",
         check,
         max((f.verdict for f in told), key=lambda verdict: verdict.rank),
-        f"In {len(told)} experiments together, {whose} that can be judged or nearly so, {what}: "
-        "that is the pipeline or the application, not one of them.",
+        f"{happened} in {whose} that can be judged, or nearly all: in {len(told)} of them "
+        f"{who} {done} in the last hours, where some {expected:,.0f} would be usual. That comes "
+        "from the pipeline or the application, not from one experiment.",
         "See whether pings still arrive (`expmon status`), and whether a release went out.",
         value=value,
         expected=expected,
