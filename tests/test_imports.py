@@ -30,6 +30,8 @@ MAY_IMPORT = {
     "sandbox": {"catalog", *GROUND},
     # Engines run the statements: they print them, and keep the views.
     "warehouse": {"catalog", "statements", "findings", *GROUND},
+    "materialize": {"health_settings", *WORK},
+    "health": {"health_settings", "materialize", *WORK},
     "fetch": WORK,
     "export": WORK,
     "plotting": {"fetch", *WORK},
@@ -43,6 +45,7 @@ MAY_IMPORT = {
     "google_credentials": {"errors"},
     "settings_forms": {"catalog", "errors"},
     "settings_table": {
+        "health_settings",
         "settings_forms",
         "catalog",
         "errors",
@@ -50,6 +53,7 @@ MAY_IMPORT = {
         "warehouse.bigquery_settings",
     },
     "config": {
+        "health_settings",
         "settings_table",
         "settings_forms",
         "catalog",

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from expmon.health.checks import CHECKS, COMPARING
 from expmon.health.finding import Verdict
 from expmon.health.observed import Counts, Experiment, Feed, Observed, Phase, planned
-from expmon.health.settings import HealthSettings
+from expmon.health_settings import HealthSettings
 from playing import DAY, HOUR, at
 
 NOW = at("2021-01-26T05:30")
@@ -423,17 +423,19 @@ def test_late_data_says_nothing(name):
 @pytest.mark.parametrize(
     ("days", "verdict", "usual"),
     [
-        ((40, 10, 10), "alarm", 10),
-        ((39, 10, 10), "suspect", 10),
-        ((100, 50, 40), "suspect", 50),
-        ((99, 50, 40), "ok", 50),
-        # 20 beside 10 happens too often.
-        ((20, 10), "ok", 10),
-        # Where nobody leaves, one is usual.
-        ((7, 0), "ok", 1),
-        ((8, 0), "suspect", 1),
-        ((9, 0), "suspect", 1),
-        ((10, 0), "alarm", 1),
+        # Where 10 left, 10 + 3 * sqrt(11) = 19.9 may be usual: four times as many, or twice.
+        ((80, 10, 10), "alarm", 10),
+        ((79, 10, 10), "suspect", 10),
+        # 41 beside 19.9 happens too often, by Chernoff's bound.
+        ((42, 10), "suspect", 10),
+        ((41, 10), "ok", 10),
+        ((143, 50, 40), "suspect", 50),
+        ((142, 50, 40), "ok", 50),
+        # Where nobody left, 3 may be usual.
+        ((13, 0), "ok", 0),
+        ((14, 0), "suspect", 0),
+        ((16, 0), "suspect", 0),
+        ((17, 0), "alarm", 0),
         ((0, 900, 800), "ok", 900),
         ((5,), "not enough data", None),
     ],

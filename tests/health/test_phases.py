@@ -213,7 +213,7 @@ def test_a_report_of_an_earlier_moment_knows_nothing_of_later_ratios(monitor):
     monitor.run("live", at("2021-01-26T01:00"))
     plan(monitor, branches=branches(B))
     monitor.run("live", at("2021-01-26T03:00"))
-    reading = assess._Reading(monitor.warehouse, monitor.settings, at("2021-01-26T02:00"))
+    reading = assess.Reading(monitor.warehouse, monitor.settings, at("2021-01-26T02:00"))
     assert [dict(seen.ratios) for seen in reading.versions()["exp"]] == [A]
-    later = assess._Reading(monitor.warehouse, monitor.settings, at("2021-01-26T04:00"))
+    later = assess.Reading(monitor.warehouse, monitor.settings, at("2021-01-26T04:00"))
     assert [dict(seen.ratios) for seen in later.versions()["exp"]] == [A, B]
