@@ -7,8 +7,11 @@ from threading import Barrier
 
 import pytest
 
+import reporting
+from expmon import Monitor
 from expmon.errors import StoreConflict
-from expmon.export.store import ABSENT
+from expmon.export.store import ABSENT, MemoryStore
+from expmon.warehouse.fake import FakeWarehouse
 
 HELPER = "_expmon/claim.json"
 
@@ -145,3 +148,13 @@ def test_many_threads_write_what_each_of_them_has(store):
         list(pool.map(lambda name: store.write(name, name.encode()), names))
     assert store.generations().keys() == set(names)
     assert [store.read(name).data for name in names] == [name.encode() for name in names]
+
+
+def test_the_same_files_give_the_same_pages(store):
+    made, kept = (reporting.ROLLOUT, reporting.EMPTY), MemoryStore()
+    pages = []
+    for place in (store, kept):
+        reporting.write(place, *made)
+        pages.append(list(Monitor(FakeWarehouse(), place).report_all()))
+    assert pages[0] == pages[1]
+    assert len(pages[0]) == 3

@@ -5,6 +5,7 @@ A line with ``type: ignore`` is one that mypy must refuse: an unused one is an e
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, assert_type
@@ -37,6 +38,7 @@ from expmon.materialize.run import Run
 from expmon.materialize.schedule import Settings
 from expmon.materialize.status import Status
 from expmon.materialize.step import Plan, Step
+from expmon.report.site import Page
 from expmon.warehouse.fake import FakeWarehouse
 from expmon.warehouse.protocol import Warehouse, Written
 from expmon.windows import Partition
@@ -125,6 +127,12 @@ assert_type(monitor.export_active(), Export)
 assert_type(monitor.export_active(NOW, progress=print), Export)
 monitor.export_experiment()  # type: ignore[call-arg]
 monitor.export_active("2021-01-26")  # type: ignore[arg-type]
+
+# Pages
+assert_type(monitor.report("exp"), str)
+assert_type(monitor.report_all(), Iterator[Page])
+assert_type(next(monitor.report_all()).html, str)
+monitor.report()  # type: ignore[call-arg]
 
 # What a monitor is made of
 assert_type(monitor.warehouse, Warehouse)
