@@ -84,6 +84,7 @@ ONLY_IN = {
     "click": ("cli",),
     "grafana_foundation_sdk": ("grafana",),
     "matplotlib": ("plotting.figure",),
+    "requests": ("health.delivery", "warehouse.bigquery", "export.gcs"),
     "rich": ("cli",),
 }
 
