@@ -356,7 +356,7 @@ class Monitor:
             as_of: up to when live runs are looked at.
             deliver: called with each message instead of taking it to where ``alerts.to`` says; if
                 it raises, that message and those after it wait for the next time.
-            dry_run: deliver and write nothing.
+            dry_run: deliver and write nothing, and wait for nobody.
             wait: how long to wait for another run to end.
 
         Returns:

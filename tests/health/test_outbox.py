@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import threading
 from datetime import UTC, date, datetime, timedelta
 
@@ -13,6 +15,8 @@ from alerting import live_run
 from expmon.catalog.alerts import ALERTS
 from expmon.catalog.sources import EXPERIMENTS
 from expmon.errors import DeliveryError, InvalidTime, NotDeployed, WarehouseLocked
+from expmon.health.alerts import Standing, messages
+from expmon.health.finding import Verdict
 from expmon.health.outbox import Outbox
 from playing import at
 
@@ -240,6 +244,83 @@ def test_a_claim_ends_if_its_process_is_gone(monitor, receiver, monkeypatch):
     for minutes, expected in ((9, 0), (11, 1)):
         later = outbox(monitor, T, lambda m=minutes: now + timedelta(minutes=m))
         assert len(later.send(receiver, NO_WAIT).delivered) == expected
+
+
+def test_what_was_delivered_and_could_not_be_marked_comes_again_with_its_id(
+    warehouse_file, receiver, monkeypatch, caplog
+):
+    url = f"duckdb://{warehouse_file}"
+    monkeypatch.setattr("expmon.health.outbox.MARKING", NO_WAIT)
+    with expmon.connect(url) as monitor, expmon.connect(url) as other:
+        live_run(monitor, T, ALARM)
+        with contextlib.ExitStack() as stack:
+
+            def blocking(message):
+                receiver(message)
+                stack.enter_context(other.warehouse.lease(NO_WAIT))
+
+            with pytest.raises(WarehouseLocked):
+                monitor.alerts(T, deliver=blocking)
+        assert "1 alerts that were delivered could not be marked: they come again" in caplog.text
+        later = outbox(monitor, T, lambda: datetime.now(UTC) + timedelta(minutes=11))
+        later.send(receiver, NO_WAIT)
+    first, again = receiver.got
+    assert first == again
+
+
+def test_of_many_messages_those_delivered_are_marked_on_the_way(monitor, monkeypatch):
+    monkeypatch.setattr("expmon.health.outbox._MARKED_EVERY", -1.0)
+    live_run(monitor, T, ALARM, ("other", "split", "alarm"))
+    seen = []
+    monitor.alerts(T, deliver=lambda _: seen.append([done for *_, done in kept(monitor)]))
+    assert seen == [[False, False], [True, False]]
+
+
+def test_what_there_is_no_time_for_is_left_for_the_next(monitor, receiver, monkeypatch):
+    live_run(monitor, T, ALARM)
+    with monkeypatch.context() as patched:
+        patched.setattr("expmon.health.outbox.DELIVERING", NO_WAIT)
+        done = monitor.alerts(T, deliver=receiver)
+    assert ([m.kind for m in done.waiting], done.delivered) == (["started"], ())
+    assert monitor.alerts(T, deliver=receiver).delivered == done.waiting
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whenever_one_looks_and_whatever_fails_the_same_is_told_in_order(monitor, seed):
+    rng, got, all_standings = random.Random(seed), [], []
+    keys = [("exp", "split"), ("exp", "failures"), ("", "freshness")]
+
+    def shaky(message):
+        if rng.random() < 0.4:
+            raise DeliveryError("here", "bad luck", "Try again.")
+        got.append(message)
+
+    for n in range(11):
+        time, found = T + n * TICK, []
+        for key in keys:
+            verdict = rng.choice([*["alarm", "ok"] * 3, "suspect", "not enough data", None])
+            known = None if verdict is None else Verdict(verdict)
+            told = {} if known is None else found_by_live_run(time, key, verdict)
+            all_standings.append(Standing(time, *key, known, **told))
+            found += [] if verdict is None else [(*key, verdict)]
+        live_run(monitor, time, *found)
+        for _ in range(rng.choice([0, 0, 1, 2])):
+            with contextlib.suppress(DeliveryError):
+                monitor.alerts(time, deliver=shaky)
+    monitor.alerts(time, deliver=got.append)
+    assert got == messages(all_standings, {}, monitor.settings.health)
+    assert len(got) > 5
+
+
+def found_by_live_run(time, key, verdict):
+    """What `live_run` lets be found."""
+    is_alarm = verdict == "alarm"
+    return {
+        "branch": "treatment" if is_alarm else "",
+        "since": time,
+        "sentence": f"{key[1]} is {verdict}.",
+        "action": "Look." if is_alarm else "",
+    }
 
 
 def test_old_messages_go_but_not_what_is_open_or_waits(monitor, receiver):

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from expmon.errors import ConfigError, DeliveryError
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from expmon.health.alerts import Message
 
-    Deliver = Callable[[Message], object]
+Deliver: TypeAlias = "Callable[[Message], object]"
+"""Takes a message to where it belongs; if it raises, the message waits."""
 
 TOKEN_VARIABLE = "EXPMON_ALERTS_TOKEN"  # noqa: S105 - where it is, not what
 _PASSING = frozenset({408, 425, 429})
