@@ -4,7 +4,7 @@ import json
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from expmon.health.alerts import Message, Standing, messages
@@ -33,9 +33,9 @@ def standings(verdicts, experiment="exp", check="split", **others):
     ]
 
 
-def told(verdicts, settings=SETTINGS, **others):
+def told(verdicts, configured=SETTINGS, **others):
     """At which of the live runs something is told: ``started`` as A, ``over`` as O."""
-    found = messages(standings(verdicts, **others), {}, settings)
+    found = messages(standings(verdicts, **others), {}, configured)
     letters = ["."] * len(verdicts)
     for message in found:
         letters[(message.time - T) // TICK] = {"started": "A", "over": "O"}[message.kind]
@@ -177,6 +177,12 @@ def test_the_same_start_has_the_same_id_and_no_other_message_has_it():
 
 
 KEYS = [("a", "split"), ("a", "failures"), ("b", "split"), ("", "freshness")]
+unhurried = settings(
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 HISTORIES = st.lists(st.tuples(*(st.sampled_from("AAASON?-") for _ in KEYS)), max_size=30)
 
 
@@ -188,29 +194,33 @@ def history(columns):
     ]
 
 
-def in_pieces(columns, cuts, settings):
+def in_pieces(columns, cuts, configured):
     """What is told by one look after the other, each knowing only what the others have told."""
     ends, found = [*sorted(cuts), len(columns)], []
     for start, end in zip([0, *ends], ends, strict=False):
         last = {m.key: m for m in found}
         opened = {key: m for key, m in last.items() if m.kind == "started"}
         piece = [s for s in history(columns) if start <= (s.time - T) // TICK < end]
-        found += messages(piece, opened, settings)
+        found += messages(piece, opened, configured)
     return found
 
 
+@unhurried
 @given(columns=HISTORIES, cuts=st.lists(st.integers(0, 30)), hours=st.sampled_from([6, 13]))
 def test_however_the_live_runs_are_looked_at_the_same_is_told(columns, cuts, hours):
-    settings = HealthSettings(holding_back=timedelta(hours=hours), muted=frozenset({"a:failures"}))
-    whole = messages(history(columns), {}, settings)
-    assert in_pieces(columns, [c for c in cuts if c <= len(columns)], settings) == whole
+    configured = HealthSettings(
+        holding_back=timedelta(hours=hours), muted=frozenset({"a:failures"})
+    )
+    whole = messages(history(columns), {}, configured)
+    assert in_pieces(columns, [c for c in cuts if c <= len(columns)], configured) == whole
     # The last live run again tells nothing again.
     last = {m.key: m for m in whole}
     opened = {key: m for key, m in last.items() if m.kind == "started"}
     again = [s for s in history(columns) if s.time == T + (len(columns) - 1) * TICK]
-    assert messages(again, opened, settings) == []
+    assert messages(again, opened, configured) == []
 
 
+@unhurried
 @given(columns=HISTORIES)
 def test_starts_and_ends_alternate_and_tell_of_what_was_found(columns):
     found = messages(history(columns), {}, SETTINGS)

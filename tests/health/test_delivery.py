@@ -291,6 +291,11 @@ def test_who_is_not_there_is_said_without_the_address():
     assert "Connection refused" in error.reason
 
 
+def test_an_address_that_cannot_be_is_said_at_once():
+    error = refused(Webhook("http://*.example.com/secret"))
+    assert (error.reason, error.place) == ("InvalidURL", "*.example.com")
+
+
 @pytest.mark.enable_socket
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 410, 422])
 def test_what_is_refused_is_not_tried_again_and_says_why(hook, deliver, code):
