@@ -56,6 +56,8 @@ def health(
     """
     if (slug is None) is not active:
         raise click.UsageError("give either the slug of an experiment or --active")
+    if rate is not None and form != "text":
+        raise click.UsageError("--rate goes with --format text")
     with options.monitor() as monitor:
         report = monitor.health_active(as_of) if slug is None else monitor.health(slug, as_of)
     if form == "json":
@@ -64,7 +66,7 @@ def health(
         print_frame(report.to_dataframe(), "csv")
     else:
         click.echo(printable(_text(report, everything=everything or slug is not None)), nl=False)
-    if rate is not None and form == "text":
+    if rate is not None:
         click.echo(printable(_outstanding(report, rate)), nl=False)
     context.exit(STATUSES.get(report.worst, 0))
 
