@@ -361,6 +361,22 @@ def test_nobody_at_all_is_an_alarm_a_day_and_a_half_after_the_start(as_of, verdi
     assert (finding.verdict, finding.value) == (verdict, 0)
 
 
+@pytest.mark.parametrize(
+    ("as_of", "verdict"),
+    [
+        ("2021-01-24T23:59:59.999999", "not enough data"),
+        ("2021-01-25T00:00", "suspect"),
+        ("2021-01-25T12:00", "alarm"),
+    ],
+)
+def test_nobody_is_missed_before_the_data_begins(as_of, verdict):
+    feed = Feed(NOW, NOW, first_day=date(2021, 1, 24))
+    finding = check("enrollment", observed(phase(), as_of=at(as_of), feed=feed))
+    assert finding.verdict == verdict
+    if verdict != "not enough data":
+        assert finding.sentence == "Nobody has enrolled since 2021-01-24, where the data begins."
+
+
 @pytest.mark.parametrize("start", [date(2020, 12, 28), date(2019, 1, 1), None])
 def test_of_a_rollout_longer_ago_than_four_weeks_nobody_says_that_nobody_ever_enrolled(start):
     finding = check("enrollment", observed(is_rollout=True, ratios={}, start_date=start))
@@ -1015,7 +1031,7 @@ def observations(draw):
     target=st.none() | NUMBERS,
 )
 @settings(
-    max_examples=300,
+    max_examples=150,
     deadline=None,
     derandomize=True,
     database=None,
