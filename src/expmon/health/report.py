@@ -38,7 +38,11 @@ class HealthReport:
         return max(verdicts, key=lambda v: v.rank, default=Verdict.NOT_APPLICABLE)
 
     def of(self, slug: str) -> HealthReport:
-        """What is said of one experiment, and of all together."""
+        """What is said of one experiment, and of all together.
+
+        Args:
+            slug: of the experiment.
+        """
         chosen = tuple(f for f in self.findings if f.experiment in {slug, ""})
         return HealthReport(self.as_of, chosen, self.alpha)
 
@@ -46,6 +50,9 @@ class HealthReport:
         """For each comparison of branches the experiments that stand out among all.
 
         Of those that are named, at most the share ``rate`` is named wrongly on average (e-BH).
+
+        Args:
+            rate: between 0 and 1.
         """
         return {
             check: discoveries(

@@ -100,7 +100,7 @@ def health_steps(as_of: datetime, *, names: Names) -> list[Step]:
             health,
             {"time": as_of, "found": ()},
             as_of,
-            "each live run looks at the health of active experiments",
+            "each live run looks at the experiments' health",
         ),
     ]
 
