@@ -112,6 +112,7 @@ PROVOKED = [
     ),
     ("StoreError", file_for_exports),
     ("ExportSuperseded", older_export),
+    ("NotExported", lambda monitor: monitor.report("my-experiment")),
     ("StoreConflict", lambda _: MemoryStore().write("index.json", b"{}", generation=7)),
 ]
 
