@@ -209,6 +209,12 @@ OLD = simulated(
     "an-older-experiment", {"control": 3, "treatment": 2}, start=date(2020, 12, 20), until=NOON
 )
 """With a point for every half hour."""
+UNFINISHED = Made("in-a-window", date(2021, 1, 28), NOON + timedelta(minutes=2), NOON)
+"""Exported two minutes into its third window."""
+for number, name in enumerate(("a", "b")):
+    for window in range(3):
+        UNFINISHED.points[ENROLLED][NOON + (window - 2) * WINDOW, name] = 10 * window + number
+        UNFINISHED.points[POPULATION][NOON + (window - 2) * WINDOW, name] = 100 * window + number
 ENDED = simulated(
     "ended-experiment",
     {"control": 2, "treatment": 2},

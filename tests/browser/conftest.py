@@ -9,7 +9,7 @@ from emulators import launch
 from expmon import Monitor
 from expmon.export.store import MemoryStore
 from expmon.warehouse.fake import FakeWarehouse
-from reporting import EMPTY, ENDED, HOSTILE, MANY, OLD, ROLLOUT, STALE, YOUNG
+from reporting import EMPTY, ENDED, HOSTILE, MANY, NOON, OLD, ROLLOUT, STALE, UNFINISHED, YOUNG
 
 NOW = "2021-01-28T12:02:00Z"
 """The reader's clock: two minutes after the export."""
@@ -26,7 +26,9 @@ def folder(tmp_path_factory):
     """A site of experiments of all kinds."""
     place = tmp_path_factory.mktemp("site")
     store = MemoryStore()
-    reporting.write(store, YOUNG, MANY, ROLLOUT, EMPTY, STALE, OLD, ENDED, HOSTILE)
+    reporting.write(
+        store, YOUNG, MANY, ROLLOUT, EMPTY, STALE, OLD, ENDED, HOSTILE, UNFINISHED, as_of=NOON
+    )
     for page in Monitor(FakeWarehouse(), store).report_all():
         (place / page.name).write_text(page.html, encoding="utf-8")
     return place

@@ -160,6 +160,19 @@ def test_a_chart_says_its_latest_values(look):
     assert values(page, ACTIVE) == {b: f"{YOUNG.total(ACTIVE, b):,}" for b in YOUNG.branches()}
 
 
+def test_the_window_that_is_not_over_is_shown(look):
+    page = look("in-a-window_report")
+    assert readout(page, ENROLLED) == "Latest: 28 Jan 2021, 12:00-12:05 UTC"
+    assert values(page, ENROLLED) == {"a": "20", "b": "21"}
+    assert readout(page, POPULATION) == "Latest: 28 Jan 2021, 12:02 UTC"
+    assert values(page, POPULATION) == {"a": "200", "b": "201"}
+    slider = chart(page, POPULATION).get_by_role("slider")
+    slider.press("ArrowLeft")
+    assert readout(page, POPULATION) == "28 Jan 2021, 12:00 UTC"
+    assert values(page, POPULATION) == {"a": "100", "b": "101"}
+    assert readout(page, ENROLLED) == "28 Jan 2021, 12:00-12:05 UTC"
+
+
 def test_a_narrow_chart_has_fewer_points(look):
     page = look(YOUNG_PAGE, width=400)
     assert readout(page, ENROLLED) == "Latest: 28 Jan 2021, 11:00-12:00 UTC"
@@ -358,6 +371,6 @@ def test_the_list_leads_to_the_pages_and_back(look):
     page = look("index")
     page.get_by_role("link", name="young-experiment", exact=True)
     links = page.locator("table a").all()
-    assert len(links) == 8
+    assert len(links) == 9
     for link in links:
         assert re.fullmatch(r"[\w.-]+_report\.html", link.get_attribute("href"))

@@ -252,6 +252,16 @@ def test_what_the_points_are_and_where_they_end_is_exact(start, as_of, through, 
     assert (row["Points"], row["Data up to"]) == (step, f"2021-01-28 {until} UTC")
 
 
+def test_a_window_that_is_not_over_goes_as_far_as_the_export_looked():
+    made = Made("exp", date(2021, 1, 26), NOON + timedelta(minutes=2), NOON)
+    made.points[POPULATION][NOON, "a"] = 7
+    page = page_of(made)
+    row = table(page, "Freshness of each series")["Population"]
+    assert row["Data up to"] == "2021-01-28 12:02 UTC"
+    assert row["Age when exported"] == "0 minutes"
+    assert "7 up to 2021-01-28 12:02 UTC" in told(page.find(id=f"{POPULATION}-summary"))
+
+
 def test_series_that_were_exported_at_different_times_say_when():
     early = Made("exp", YOUNG.start, at("2021-01-28T11:30"), at("2021-01-28T11:25"))
     store = MemoryStore()

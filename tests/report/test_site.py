@@ -104,12 +104,14 @@ def test_experiments_whose_files_are_gone_get_no_page(store, caplog):
         monitor(store).report("young-experiment")
 
 
-def test_names_that_are_no_slugs_are_left_out(store):
+def test_other_files_and_names_that_are_no_slugs_are_left_out(store):
     strange = f"../x_{ENROLLED}_by_branch.json"
 
     def change(index):
         entry = index["files"][OVERALL]
         index["files"][strange] = {**entry, "experiment": "../x"}
+        health = {"dataset": "health", "through": None}
+        index["files"]["young-experiment_health.json"] = {**entry, **health}
         index["files"]["<b>"] = {**entry, "experiment": "young-experiment"}
 
     before = [page.html for page in monitor(store).report_all()]

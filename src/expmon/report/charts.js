@@ -74,12 +74,13 @@
 
   // Cumulative values, each holding until the next.
   const cumulative = chart => {
-    const ends = new Set(chart.lines.flatMap(line => line.ends));
+    const ended = end => Math.min(end, chart.until); // the last window may not be over yet
+    const ends = new Set(chart.lines.flatMap(line => line.ends.map(ended)));
     const times = [...ends.add(chart.until)].sort((a, b) => a - b);
     const values = chart.lines.map(line => {
       let next = 0, value = null;
       return times.map(moment => {
-        while (next < line.ends.length && line.ends[next] <= moment) value = line.values[next++];
+        while (next < line.ends.length && ended(line.ends[next]) <= moment) value = line.values[next++];
         return value;
       });
     });

@@ -155,9 +155,10 @@ class _Entry:
         }
         ends = [line.ends[-1] for line in lines.values()]
         if self.through is not None:
-            end = self.through if step == DAY else min(self.through + WINDOW, self.as_of)
-            ends.append(floor(end, BUCKET) if step == BUCKET else end)
-        until = max(ends, default=None)
+            end = self.through if step == DAY else self.through + WINDOW
+            ends.append(floor(min(end, self.as_of), BUCKET) if step == BUCKET else end)
+        # The last window may not be over yet.
+        until = min(max(ends), self.as_of) if ends else None
         return Exported(self.dataset, self.start, self.as_of, step, until, lines)
 
 
