@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import expmon
+from alerting import live_run
 from expmon import errors
 from expmon.export.store import MemoryStore
 from playing import at
@@ -64,6 +65,14 @@ def older_export(monitor):
     monitor.export_active(at("2021-01-26T00:00"))
 
 
+def undelivered(monitor):
+    live_run(monitor, at("2021-01-26T00:05"), ("my-experiment", "split", "alarm"))
+    with expmon.connect(
+        "duckdb://monitoring.duckdb", settings={"alerts.to": "gone/alerts.jsonl"}
+    ) as alerting:
+        alerting.alerts(at("2021-01-26T00:05"))
+
+
 def raising(error):
     raise error
 
@@ -114,6 +123,7 @@ PROVOKED = [
     ("ExportSuperseded", older_export),
     ("NotExported", lambda monitor: monitor.report("my-experiment")),
     ("StoreConflict", lambda _: MemoryStore().write("index.json", b"{}", generation=7)),
+    ("DeliveryError", undelivered),
 ]
 
 

@@ -22,6 +22,7 @@ DIRECTIVES = {"catalogue", "eval-rst", "raw", "toctree"}
 EXTENDING = "documentation/test_extending.py"
 BY_OTHERS = {
     ("airflow.md", "python"): "airflow/test_parsing.py",
+    ("alerts.md", "json"): "cli/test_alerts.py",
     ("reference/errors.md", "text"): "documentation/test_error_messages.py",
     **{
         (page, language): EXTENDING
