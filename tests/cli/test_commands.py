@@ -59,11 +59,12 @@ HELP = {
     "status": "--as-of TIME, --format [table|json|prometheus]",
     "health": "[SLUG], --active, --as-of TIME, --all, --rate FLOAT, --format [text|json|csv]",
     "alerts": "--as-of TIME, --to PLACE, --dry-run, --wait SECONDS, --format [text|json]",
-    "drift": "--as-of TIME, --days INTEGER, --threshold PERCENT, --at-least COUNT, "
-    "--format [table|json|prometheus]",
+    "replay": "--from TIME, --to TIME, --experiment SLUG, --every MINUTES, --format [text|json]",
     "calibrate": "--ratios N:N[:N…], --clients-per-window CLIENTS, --days INTEGER, --runs INTEGER, "
     "--effect EFFECT, --leaving PERCENT, --alpha FLOAT, --concentration CLIENTS, --seed INTEGER, "
     "--format [table|json]",
+    "drift": "--as-of TIME, --days INTEGER, --threshold PERCENT, --at-least COUNT, "
+    "--format [table|json|prometheus]",
     "sql": "[NAME], --out DIRECTORY",
     "datasets": "[NAME]",
     "grafana": "--out FILE",
