@@ -153,10 +153,12 @@ def test_what_stands_out_among_all_is_named(health):
     ]
 
 
-@pytest.mark.parametrize("form", ["json", "csv"])
-def test_what_stands_out_is_said_in_text_alone(health, form):
-    told = health("--active", "--rate", "0.05", "--format", form, status=2)
-    assert "--rate goes with --format text" in told
+@pytest.mark.parametrize(
+    "arguments", [("--active", "--format", "json"), ("--active", "--format", "csv"), ("wrong",)]
+)
+def test_what_stands_out_is_said_of_all_and_in_text_alone(health, arguments):
+    told = health(*arguments, "--rate", "0.05", status=2)
+    assert "--rate goes with --active and --format text" in told
 
 
 @pytest.mark.parametrize(

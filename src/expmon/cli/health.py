@@ -56,8 +56,8 @@ def health(
     """
     if (slug is None) is not active:
         raise click.UsageError("give either the slug of an experiment or --active")
-    if rate is not None and form != "text":
-        raise click.UsageError("--rate goes with --format text")
+    if rate is not None and (slug is not None or form != "text"):
+        raise click.UsageError("--rate goes with --active and --format text")
     with options.monitor() as monitor:
         report = monitor.health_active(as_of) if slug is None else monitor.health(slug, as_of)
     if form == "json":
