@@ -206,6 +206,11 @@ def test_evidence_of_several_phases_is_multiplied_and_the_worst_phase_is_told():
     assert finding.verdict == "alarm"
     worst = (560, 500) if both[0] > both[1] else (800, 750)
     assert (finding.value, finding.expected) == worst
+    # Neither of them would be an alarm by itself.
+    assert finding.sentence.endswith(
+        " Together with what was counted under other ratios, by chance alone this would ever be "
+        "seen in fewer than 1 of 1,000 experiments, however often one looks."
+    )
 
 
 def test_a_phase_without_clients_neither_adds_nor_takes_away():

@@ -326,12 +326,15 @@ def _comparison(
     shares = _shares(worst, settings)
     most = max(shares, key=lambda share: abs(share.value - share.expected))
     sentence = _compared_text(check, worst, most, verdict, is_one_of_many=len(phases) > 1)
+    alone = "By chance alone this"
+    if worst.log_e < enough:
+        alone = "Together with what was counted under other ratios, by chance alone this"
     sentence += {
         Verdict.OK: " That is within what chance does.",
         Verdict.SUSPECT: " That may still be chance, but begins to look wrong.",
         Verdict.ALARM: (
-            f" By chance alone this would ever be seen in fewer than 1 of {1 / settings.alpha:,.0f}"
-            " experiments, however often one looks."
+            f" {alone} would ever be seen in fewer than 1 of {1 / settings.alpha:,.0f} experiments,"
+            " however often one looks."
         ),
     }[verdict]
     return HealthFinding(
