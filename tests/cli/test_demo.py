@@ -149,12 +149,15 @@ def test_the_demo_shows_and_exports_exactly_what_its_pings_say_and_again_the_sam
     files = exported(directory)
     records = {name: json.loads(data) for name, data in files.items()}
     index = records.pop("index.json")
+    health = {slug: records.pop(f"{slug}_health.json") for slug in STARTS}
+    assert all(len(findings) == 8 for findings in health.values())
+    files = {name: data for name, data in files.items() if not name.endswith("_health.json")}
 
     table = table_of(done.stdout)
     assert_plausible(table)
     assert len(records) == 5 * 8 * 2
     assert_totals_are_sums(files)
-    assert "demo/exports/*.json (80)" in done.stdout
+    assert "demo/exports/*.json (85)" in done.stdout
 
     tables = expected_tables(directory)
     assert table == summary_of(tables)
@@ -164,7 +167,8 @@ def test_the_demo_shows_and_exports_exactly_what_its_pings_say_and_again_the_sam
     assert records == wanted
     assert index["as_of"] == "2025-03-26 00:00:00 UTC"
     assert {n: f["rows"] for n, f in index["files"].items()} == {
-        name: len(points) for name, points in wanted.items()
+        **{name: len(points) for name, points in wanted.items()},
+        **{f"{slug}_health.json": 8 for slug in STARTS},
     }
 
     proposed = re.findall(r"^  (\S*expmon .+)$", done.stdout, re.MULTILINE)

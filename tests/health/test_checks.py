@@ -438,6 +438,24 @@ def test_late_data_says_nothing(name):
     assert check(name, seen).verdict == "not enough data"
 
 
+@pytest.mark.parametrize(
+    ("quiet", "enrolled", "verdict"),
+    [(24, 100, "suspect"), (23, 100, "not enough data"), (24, 99, "not enough data")],
+)
+def test_enrollment_that_stopped_is_suspect_when_no_day_before_is_left(quiet, enrolled, verdict):
+    # All in one hour of the night, so that in most hours of the days before there was nobody.
+    last = NOW.replace(minute=0) - quiet * HOUR
+    hours = {last - HOUR: Counts(enroll=enrolled), last - 9 * DAY: Counts(enroll=500)}
+    finding = check("enrollment", observed(phase(a=enrolled + 500), hours=hours))
+    assert finding.verdict == verdict
+    if verdict == "suspect":
+        assert finding.sentence == (
+            f"Nobody has enrolled since {last:%Y-%m-%d %H:%M} UTC, after 100 clients in the seven "
+            "days before."
+        )
+        assert finding.expected == pytest.approx(100 / 7)
+
+
 # Leaving
 
 

@@ -32,6 +32,8 @@ SPANS = (6, 24)
 """So many hours are held against those of the days before; the first with enough events."""
 PAST_DAYS = 7
 """With so many days before: each weekday is among them."""
+MANY = 100
+"""Where so many enrolled in a week, it is strange that nobody does for a day."""
 FEWEST = 15
 """Hours in which fewer events are usual say nothing."""
 RARE, VERY_RARE = math.log(1e-4), math.log(1e-6)
@@ -105,7 +107,8 @@ def enrollment(observed: Observed, settings: HealthSettings) -> HealthFinding:
     compared = next((span for span in spans if span.least >= FEWEST), None)
     if compared is None:
         sentence = "Too few clients enroll, or for too short a time, to say what is usual."
-        return _finding(observed, check, Verdict.NOT_ENOUGH_DATA, sentence)
+        unknown = _finding(observed, check, Verdict.NOT_ENOUGH_DATA, sentence)
+        return _stopped(observed) or unknown
     recent, usual = compared.recent, compared.least
     # Chernoff's bound on so few where so many are usual.
     luck = -_divergence(recent, usual) if recent < usual else 0.0
@@ -460,6 +463,25 @@ def _nobody(observed: Observed) -> HealthFinding:
         told = f"it started on {start}" if begins == start else f"{data}, where the data begins"
         sentence = f"Nobody has enrolled since {told}."
     return _not_enrolled(observed, verdict, sentence)
+
+
+def _stopped(observed: Observed) -> HealthFinding | None:
+    """What it means that nobody has enrolled for a day, after many had; None if it isn't so."""
+    enrolled = [hour for hour, counts in observed.hours.items() if counts.enroll]
+    if not enrolled or observed.last_hour - (end := max(enrolled) + HOUR) < DAY:
+        return None
+    before = observed.within("enroll", end, PAST_DAYS * 24)
+    if before < MANY:
+        return None
+    return HealthFinding(
+        observed.experiment.slug,
+        "enrollment",
+        Verdict.SUSPECT,
+        f"Nobody has enrolled since {_time(end)}, after {_who(before)} in the seven days before.",
+        "See whether the recipe was changed or ended, or a release has lost the targeted clients.",
+        value=0,
+        expected=before / PAST_DAYS,
+    )
 
 
 def _not_enrolled(observed: Observed, verdict: Verdict, sentence: str) -> HealthFinding:
