@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import cache, reduce
 from typing import TYPE_CHECKING
 
 import sqlglot
@@ -43,17 +43,23 @@ def tables_of(tree: exp.Expr) -> list[str]:
 
 def expression(text: str) -> exp.Expr:
     """An expression of BigQuery's dialect."""
+    return _parsed(text).copy()
+
+
+@cache
+def _parsed(text: str) -> exp.Expr:
+    """The same few texts stand in many statements, and a copy takes a tenth of the time."""
     return sqlglot.parse_one(text, dialect=DIALECT)
 
 
 def select(*columns: str | exp.Expr) -> exp.Select:
     """The start of a query: what a row of it has."""
-    return exp.select(*columns, dialect=DIALECT)
+    return exp.select(*(expression(c) if isinstance(c, str) else c for c in columns), copy=False)
 
 
 def where(query: exp.Select, *conditions: str) -> exp.Select:
     """The query itself, with all of the conditions added to it."""
-    return query.where(*conditions, dialect=DIALECT, copy=False)
+    return query.where(*map(expression, conditions), copy=False)
 
 
 def unnest(query: exp.Select, array: str, alias: str) -> exp.Select:
