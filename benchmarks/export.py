@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from measuring import GIB, MIB, Line, Watch, alone, engine, in_a_process, medians, resident
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from expmon import Monitor
 
@@ -164,13 +164,15 @@ def counted(monitor: Monitor) -> list[str | None]:
     """What the queries are about that the database is asked from now on."""
     asked: list[str | None] = []
     file = engine(monitor)._file
-    arrow = file.arrow
 
-    def counting(*arguments: Any, name: str | None = None, **options: Any) -> Any:
-        asked.append(name)
-        return arrow(*arguments, name=name, **options)
+    def counting(ask: Callable[..., Any]) -> Callable[..., Any]:
+        def asking(*arguments: Any, name: str | None = None, **options: Any) -> Any:
+            asked.append(name)
+            return ask(*arguments, name=name, **options)
 
-    file.arrow = counting
+        return asking
+
+    file.arrow, file.batches = counting(file.arrow), counting(file.batches)
     return asked
 
 

@@ -618,7 +618,7 @@ class Monitor:
     def export_active(
         self, as_of: datetime | None = None, *, progress: Callable[[str], None] | None = None
     ) -> Export:
-        """Write the JSON files of every active experiment, in two queries.
+        """Write the JSON files of every active experiment, in three queries.
 
         Past its 14 days an experiment has a point for every half hour that is over. Until another
         one is, or days before today have been written anew, it is left out; see `Export.resting`.
