@@ -59,7 +59,7 @@ def is_known(command, parses):
             return {setting.partition("=")[0] for setting in settings} <= VARIABLES
         case ["make", target]:
             return target in TARGETS
-        case ["pip", "install", "--upgrade", "expmon"]:
+        case ["gcloud", *_] | ["pip", "install", "--upgrade", "expmon"]:
             return True
         case ["pip", "install", what]:
             extra = re.fullmatch(r"(?:expmon|\.)(?:\[(\w+)\])?", what)
@@ -85,8 +85,13 @@ def assert_tried(block, parses, tmp_path):
         assert directive[1] in DIRECTIVES, where
         assert "code-block::" not in block.text, where
     elif block.language == "console":
-        unknown = [command for command, _ in block.steps if not is_known(command, parses)]
-        assert block.shows_output or (block.steps and not unknown), f"{where}: {unknown}"
+        commands = [c for line, _ in block.steps for c in re.split(r" && | \| ", line)]
+        unknown = [command for command in commands if not is_known(command, parses)]
+        assert block.shows_output or (commands and not unknown), f"{where}: {unknown}"
+    elif block.language in {"sh", "ini"}:  # lines of a scheduler's, or with other programs
+        commands = re.findall(r"\bexpmon [a-z][^'\n;&|]*", block.text)
+        assert commands, where
+        assert [c for c in commands if not is_known(c, parses)] == [], where
     elif block.language == "toml":
         (tmp_path / "some.toml").write_text(block.text, encoding="utf-8")
         config.load(file=tmp_path / "some.toml")
@@ -104,7 +109,8 @@ def test_every_block_of_a_page_is_run_or_checked(page, parses, tmp_path):
     ("language", "text"),
     [
         ("", "expmon run live"),
-        ("sh", "expmon run live"),
+        ("sh", "*/5 * * * * sh -c 'expmon run lively'"),
+        ("ini", "ExecStart=/opt/expmon/bin/run live"),
         ("sql", "SELECT 1"),
         ("text", "some output of nothing"),
         ("{code-block} python", "import expmon"),
@@ -118,6 +124,7 @@ def test_every_block_of_a_page_is_run_or_checked(page, parses, tmp_path):
         ("console", "$ export EXPMON_WAREHOSE=duckdb://monitoring.duckdb\n"),
         ("console", "$ pip install 'expmon[plots]'\n"),
         ("console", "$ make demos\n"),
+        ("console", "$ expmon run live && expmon exports\n"),
         ("console", "$ rm -rf demo\n"),
         ("toml", 'warehose = "duckdb://monitoring.duckdb"\n'),
     ],

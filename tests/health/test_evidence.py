@@ -1,4 +1,7 @@
-"""Evidence beside exact fractions, all outcomes of a few clients, grids, and published figures."""
+"""Evidence beside exact fractions, all outcomes of a few clients, grids, and published figures.
+
+The formulas are those of docs/calibration.md.
+"""
 
 from __future__ import annotations
 
