@@ -60,6 +60,7 @@ class Made:
         as_of: when.
         through: the start of the last window that there was data of.
         points: by dataset.
+        health: what the health checks found, as the file has it; None: there is no file.
     """
 
     slug: str
@@ -67,6 +68,7 @@ class Made:
     as_of: datetime
     through: datetime
     points: dict[str, Points] = field(default_factory=lambda: {name: {} for name in EIGHT})
+    health: list[dict[str, Any]] | None = None
 
     @property
     def last_day(self) -> datetime:
@@ -146,7 +148,23 @@ def simulated(
 def write(store: Store, *experiments: Made, as_of: datetime | None = None) -> None:
     """Write the files of the experiments and the index, as an export leaves them."""
     files: dict[str, Any] = {}
+
+    def put(made: Made, dataset: str, name: str, records: list[Any], through: datetime) -> None:
+        data = json.dumps(records, separators=(",", ":")).encode()
+        store.write(name, data)
+        files[name] = {
+            "experiment": made.slug,
+            "dataset": dataset,
+            "start": made.start.isoformat(),
+            "rows": len(records),
+            "crc32c": b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode(),
+            "as_of": text(made.as_of),
+            "through": text(through),
+        }
+
     for made in experiments:
+        if made.health is not None:
+            put(made, "health", f"{made.slug}_health.json", made.health, made.as_of)
         for dataset, points in made.points.items():
             through = made.last_day if dataset == ACTIVE else made.through
             totals: dict[datetime, int] = {}
@@ -162,18 +180,7 @@ def write(store: Store, *experiments: Made, as_of: datetime | None = None) -> No
                 for moment in sorted(totals, reverse=True)
             ]
             for suffix, records in (("", total), ("_by_branch", by_branch)):
-                data = json.dumps(records, separators=(",", ":")).encode()
-                name = f"{made.slug}_{dataset}{suffix}.json"
-                store.write(name, data)
-                files[name] = {
-                    "experiment": made.slug,
-                    "dataset": dataset,
-                    "start": made.start.isoformat(),
-                    "rows": len(records),
-                    "crc32c": b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode(),
-                    "as_of": text(made.as_of),
-                    "through": text(through),
-                }
+                put(made, dataset, f"{made.slug}_{dataset}{suffix}.json", records, through)
     newest = as_of or max(made.as_of for made in experiments)
     index = {
         "schema_version": 1,
@@ -196,6 +203,26 @@ MANY = simulated(
     start=date(2021, 1, 26),
     until=NOON,
 )
+MANY.health = [
+    {
+        "experiment": experiment,
+        "check": check,
+        "branch": "",
+        "verdict": verdict,
+        "since": "2021-01-28 11:35:00 UTC",
+        "log_e": None,
+        "value": 1,
+        "expected": None,
+        "sentence": sentence,
+        "action": action,
+    }
+    for experiment, check, verdict, sentence, action in (
+        ("", "freshness", "suspect", f"All <b>{'experiments' * 20}</b> are late.", "Wait & see."),
+        ("many-branches", "split", "alarm", "Far too few are in branch-00.", "Look at it."),
+        ("many-branches", "leaving", "ok", "As many leave as always.", ""),
+    )
+]
+"""One of them has a word that is longer than a phone is wide."""
 ROLLOUT = simulated("a-rollout", {"null": 5}, start=date(2021, 1, 27), until=NOON)
 EMPTY = Made("nothing-yet", date(2021, 1, 28), NOON, NOON - WINDOW)
 STALE = simulated(

@@ -12,9 +12,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from bs4 import BeautifulSoup
 
+import expmon
 import pings
 import reporting
 from expmon import Monitor
+from expmon.catalog.sources import EXPERIMENTS
+from expmon.errors import StoreError
 from expmon.export.store import MemoryStore
 from expmon.warehouse.fake import FakeWarehouse
 from playing import at
@@ -417,3 +420,45 @@ def test_a_sentence_says_what_a_chart_ends_with():
     assert "on 2021-01-27" in told(page.find(id=f"{ACTIVE}-summary"))
     many = told(page_of(MANY).find(id=f"{SEARCHES}-summary"))
     assert many.endswith(", and 7 more.")
+
+
+def test_what_is_wrong_stands_first_the_worst_before_the_rest_and_as_text():
+    page, long = page_of(MANY), "experiments" * 20
+    section = page.main.find("section")
+    assert section.h2.text == "What is wrong"
+    assert [told(item) for item in section.find_all("li")] == [
+        "alarm split: Far too few are in branch-00. Look at it. Since 2021-01-28 11:35 UTC.",
+        f"suspect freshness: All <b>{long}</b> are late. Wait & see. Since 2021-01-28 11:35 UTC.",
+    ]
+    assert section.find("b") is None
+
+
+def test_a_page_says_that_nothing_is_wrong_and_nothing_where_nobody_has_looked():
+    fine = Made("fine", YOUNG.start, YOUNG.as_of, YOUNG.through, YOUNG.points, MANY.health[2:])
+    assert told(page_of(fine).main.find("section").p) == "Nothing, as far as can be told."
+    assert "What is wrong" not in page_of(YOUNG).text
+
+
+def test_findings_that_have_lost_their_shape_are_an_error():
+    broken = Made("broken", YOUNG.start, YOUNG.as_of, YOUNG.through, YOUNG.points, [{"check": "x"}])
+    with pytest.raises(StoreError, match=r"broken_health\.json .* can't be read"):
+        page_of(broken)
+
+
+def test_the_findings_of_a_live_run_come_to_the_page(tmp_path, deployed_file):
+    file = tmp_path / "monitoring.duckdb"
+    file.write_bytes(deployed_file.read_bytes())
+    with expmon.connect(f"duckdb://{file}", store=tmp_path / "exports") as monitor:
+        ratios = [{"slug": "a", "ratio": 1}, {"slug": "b", "ratio": 1}]
+        described = {"normandy_slug": "exp", "start_date": date(2021, 1, 25), "branches": ratios}
+        monitor.warehouse.load(EXPERIMENTS, [described], key="normandy_slug")
+        enrolled = [
+            pings.event_ping(f"2021-01-26T00:00:{n:02}Z", pings.event("enroll")) for n in range(59)
+        ]
+        monitor.ingest(pings.write(tmp_path / "pings.json", enrolled))
+        monitor.run("live", at("2021-01-26T00:10"))
+        monitor.export_active(at("2021-01-26T00:10"))
+        page = BeautifulSoup(monitor.report("exp"), "html.parser")
+    (item,) = page.main.find("section").find_all("li")
+    # By chance once in a billion billions, and never mind how the evidence is weighed.
+    assert "alarm split: 59 clients have enrolled; 100.0 % of them are in a" in told(item)

@@ -107,7 +107,12 @@ def health_file(experiment: str, findings: Sequence[Mapping[str, Any]]) -> Expor
         ).decode()
         for row in findings
     ]
-    return _file(f"{experiment}_{HEALTH_FILE}.json", experiment, HEALTH_FILE, records)
+    return _file(health_file_name(experiment), experiment, HEALTH_FILE, records)
+
+
+def health_file_name(experiment: str) -> str:
+    """What the file of an experiment's health is called."""
+    return f"{experiment}_{HEALTH_FILE}.json"
 
 
 def file_names(experiment: str, dataset: str) -> tuple[str, str]:

@@ -44,6 +44,8 @@ _ABOUT = {
     "Searches with ads": "Search pages with ads since the start.",
     "Ad clicks": "Clicks on ads of search pages since the start.",
 }
+_BAD = ("alarm", "suspect")
+"""Verdicts of the health checks that people should see."""
 _NAMED = 6
 """So many branches are named in a sentence."""
 
@@ -76,6 +78,7 @@ def experiment_page(
         ),
         h(
             "main",
+            _health(experiment),
             h(
                 "section",
                 h("h2", "Totals", id="totals"),
@@ -109,6 +112,25 @@ def experiment_page(
     library = f"/*\n{asset('uPlot.LICENSE')}*/\n{asset('uPlot.iife.min.js')}"
     scripts = (library, asset("ages.js"), asset("charts.js"))
     return document(experiment.slug, body, scripts=scripts, data=data)
+
+
+def _health(experiment: Experiment) -> Element | None:
+    """What is wrong with it, the worst first; nothing where that was not exported."""
+    if experiment.health is None:
+        return None
+    bad = sorted(
+        (f for f in experiment.health if f.verdict in _BAD), key=lambda f: _BAD.index(f.verdict)
+    )
+    items = (
+        h(
+            "li",
+            *(h("span", f.verdict, class_="pill late"), " ", h("strong", f.check), ": "),
+            *(h("bdi", f.sentence), " ", h("bdi", f.action), " Since ", moment(f.since), "."),
+        )
+        for f in bad
+    )
+    told = h("ul", *items, class_="health") if bad else h("p", "Nothing, as far as can be told.")
+    return h("section", h("h2", "What is wrong", id="health"), told, aria_labelledby="health")
 
 
 def footer(*children: Child) -> Element:

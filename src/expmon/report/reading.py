@@ -8,23 +8,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from expmon.catalog import EXPORTED, near
 from expmon.catalog.model import Rollup, Series
 from expmon.errors import NotExported, StoreConflict, StoreError
 from expmon.export.index import INDEX, SCHEMA_VERSION
-from expmon.export.rendering import file_names
+from expmon.export.rendering import HEALTH_FILE, file_names, health_file_name
 from expmon.export.store import crc32c
 from expmon.slugs import is_slug
 from expmon.windows import BUCKET, DAY, FINE_DAYS, WINDOW, day_start, days, floor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from expmon.catalog.model import Dataset
     from expmon.export.store import Store
 
+_Content = TypeVar("_Content")
 _TICK = timedelta(microseconds=1)
 _BROKEN = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
 """What reading raises that has lost its shape."""
@@ -93,11 +94,32 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What a health check said at the last live run before the export.
+
+    Attributes:
+        since: the first live run in a row that said so, UTC.
+    """
+
+    verdict: str
+    check: str
+    sentence: str
+    action: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Experiment:
-    """An experiment, with those of its datasets that were exported, in the catalogue's order."""
+    """An experiment, with those of its datasets that were exported, in the catalogue's order.
+
+    Attributes:
+        health: what the checks found of it, and of all experiments; None where that was not
+            exported.
+    """
 
     slug: str
     exported: tuple[Exported, ...]
+    health: tuple[Finding, ...] | None = None
 
     @property
     def start(self) -> date:
@@ -173,6 +195,8 @@ class Exports:
     store: Store
     as_of: datetime
     _entries: Mapping[str, list[_Entry]]
+    _health: Mapping[str, str]
+    """By slug the checksum of the file of its health."""
 
     @classmethod
     def of(cls, store: Store) -> Self:
@@ -187,6 +211,7 @@ class Exports:
             raise NotExported(store.url)
         by_name = {dataset.name: dataset for dataset in EXPORTED}
         entries: dict[str, list[_Entry]] = defaultdict(list)
+        health: dict[str, str] = {}
         try:
             index = json.loads(blob.data)
             if index["schema_version"] != SCHEMA_VERSION:
@@ -199,7 +224,9 @@ class Exports:
                 # Of the two files of a dataset the one by branch has everything.
                 if dataset and is_slug(slug) and name == file_names(slug, dataset.name)[1]:
                     entries[slug].append(_Entry.of(dataset, entry))
-            return cls(store, _time(index["as_of"]), entries)
+                elif entry["dataset"] == HEALTH_FILE and name == health_file_name(slug):
+                    health[slug] = entry["crc32c"]
+            return cls(store, _time(index["as_of"]), entries, health)
         except _BROKEN as error:
             raise StoreError(
                 f"{INDEX} in {store.url} can't be read ({error!r:.80}). "
@@ -223,7 +250,8 @@ class Exports:
             return self._read(slug)
         except StoreConflict:  # an export has gone on since the index was read
             fresh = self.of(self.store)
-            self.as_of, self._entries = fresh.as_of, fresh._entries  # noqa: SLF001
+            self.as_of = fresh.as_of
+            self._entries, self._health = fresh._entries, fresh._health  # noqa: SLF001
             return self._read(slug)
 
     def _read(self, slug: str) -> Experiment:
@@ -232,22 +260,50 @@ class Exports:
         with ThreadPoolExecutor(len(EXPORTED), "expmon-report") as pool:
             exported = tuple(pool.map(lambda entry: self._file(slug, entry), self._entries[slug]))
         order = [dataset.name for dataset in EXPORTED]
-        return Experiment(slug, tuple(sorted(exported, key=lambda e: order.index(e.dataset.name))))
+        in_order = sorted(exported, key=lambda e: order.index(e.dataset.name))
+        return Experiment(slug, tuple(in_order), self._findings(slug))
 
     def _file(self, slug: str, entry: _Entry) -> Exported:
         _, name = file_names(slug, entry.dataset.name)
+        return self._parsed(slug, name, entry.crc32c, entry.exported)
+
+    def _findings(self, slug: str) -> tuple[Finding, ...] | None:
+        """What was found; None if that was not exported, or its file is gone."""
+        name = health_file_name(slug)
+        if slug not in self._health or self.store.read(name) is None:
+            return None
+        return self._parsed(slug, name, self._health[slug], _found)
+
+    def _parsed(
+        self, slug: str, name: str, checksum: str, parse: Callable[[bytes], _Content]
+    ) -> _Content:
+        """What is in a file of the index."""
         blob = self.store.read(name)
         if blob is None:
             raise NotExported(self.store.url, slug)
-        if crc32c(blob.data) != entry.crc32c:
+        if crc32c(blob.data) != checksum:
             raise StoreConflict(name, self.store.url)
         try:
-            return entry.exported(blob.data)
+            return parse(blob.data)
         except _BROKEN as error:
             raise StoreError(
                 f"{name} in {self.store.url} can't be read ({error!r:.80}). "
                 f"Make it anew: `expmon export {slug}`"
             ) from error
+
+
+def _found(data: bytes) -> tuple[Finding, ...]:
+    """The findings of a file, those about all experiments first."""
+    return tuple(
+        Finding(
+            verdict=str(record["verdict"]),
+            check=str(record["check"]),
+            sentence=str(record["sentence"]),
+            action=str(record["action"]),
+            since=_time(record["since"]),
+        )
+        for record in json.loads(data)
+    )
 
 
 @lru_cache(maxsize=100_000)
