@@ -33,7 +33,7 @@ nitpicky = True
 # What other packages have; their documentation is not asked, since the build is without network.
 nitpick_ignore_regex = [
     ("py:class", r"(datetime\.)?(date|datetime|timedelta)|(pathlib\.)?Path|os\.PathLike"),
-    ("py:class", r"(contextlib\.)?AbstractContextManager"),
+    ("py:class", r"(contextlib\.)?AbstractContextManager|collections\.abc\.Mapping"),
     ("py:class", r"(pd|pa)\.\w+|exp\.Expr|Figure|Credentials"),
     ("py:obj", r"expmon \w+"),  # a command, in another one's help
 ]
