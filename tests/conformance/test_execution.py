@@ -154,6 +154,7 @@ def experiments():
         *({"normandy_slug": f"end{n}", **dates(day - 40 * DAY, day - n * DAY)} for n in range(17)),
         *({"normandy_slug": f"start{n}", **dates(day + n * DAY, None)} for n in (-1, 0, 1)),
         {"normandy_slug": "no start", **dates(None, None)},
+        {"normandy_slug": "for ever", **dates(day, datetime(9999, 12, 31, tzinfo=UTC).date())},
         {"normandy_slug": "no start, ended", **dates(None, day)},
         {"normandy_slug": None, **dates(day, None)},
         {"normandy_slug": "twice", **dates(day - DAY, day - 30 * DAY, day), "type": "a"},

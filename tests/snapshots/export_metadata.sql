@@ -22,7 +22,7 @@ FROM experiments
 WHERE
   start_date <= @today
   AND (
-    end_date IS NULL OR @today <= DATE_ADD(end_date, INTERVAL 14 DAY)
+    end_date IS NULL OR end_date >= DATE_SUB(@today, INTERVAL 14 DAY)
   )
 UNION ALL
 SELECT

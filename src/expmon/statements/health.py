@@ -25,7 +25,7 @@ from expmon.statements.build import (
     where,
     with_steps,
 )
-from expmon.statements.reading import EXPORTED_DAYS, SLUGS, START
+from expmon.statements.reading import ACTIVE, SLUGS, START
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -105,14 +105,7 @@ def metadata(names: Names, *, is_named: bool) -> Statement:
         ),
         "planned.slug IS NOT NULL",
     ).group_by("normandy_slug", "planned.slug")
-    wanted = (
-        ("slug IN UNNEST(@slugs)",)
-        if is_named
-        else (
-            "start_date <= @today",
-            f"(end_date IS NULL OR @today <= DATE_ADD(end_date, INTERVAL {EXPORTED_DAYS} DAY))",
-        )
-    )
+    wanted = ("slug IN UNNEST(@slugs)",) if is_named else ACTIVE
     described = (*_DESCRIBED, "start_date", "enrollment_end_date", "end_date")
     types = ("BOOL", "STRING", "INT64", "DATE", "DATE", "DATE")
     chosen = where(select("slug", *described).from_("experiments"), *wanted)

@@ -42,6 +42,13 @@ EXPORTED_DAYS = 14
 """An experiment is exported until so many days after its end."""
 
 
+# The end date stands alone: after the last day that BigQuery knows there is none.
+ACTIVE = (
+    "start_date <= @today",
+    f"(end_date IS NULL OR end_date >= DATE_SUB(@today, INTERVAL {EXPORTED_DAYS} DAY))",
+)
+"""The conditions on an experiment that is live on ``@today``, or ended at most 14 days before."""
+
 ROLLED_UP = {
     Rollup.SUM: "SUM(value) AS value",
     Rollup.LAST: "ANY_VALUE(value HAVING MAX time) AS value",
@@ -80,7 +87,7 @@ def active_experiments(names: Names) -> Statement:
         "slug", "type", "app_name", "channel", "start_date", "enrollment_end_date", "end_date"
     ).from_("experiments")
     steps = {"experiments": _experiments(names, "type", "app_name", "channel")}
-    query = where(query, *_active()).order_by("start_date", "slug")
+    query = where(query, *ACTIVE).order_by("start_date", "slug")
     return Statement("active_experiments", with_steps(query, steps), (TODAY,))
 
 
@@ -125,7 +132,7 @@ def export_metadata(names: Names, *, is_named: bool) -> Statement:
     experiments = experiments.select(never, dialect="bigquery")
     written = written.select(past, dialect="bigquery")
     steps = {"experiments": _experiments(names)}
-    query = with_steps(union_all([where(experiments, *_active()), written]), steps)
+    query = with_steps(union_all([where(experiments, *ACTIVE), written]), steps)
     return Statement("export_metadata", query, (TODAY,))
 
 
@@ -232,10 +239,3 @@ def _experiments(names: Names, *described: str) -> exp.Select:
         "IF(LOGICAL_OR(end_date IS NULL), NULL, MAX(end_date)) AS end_date",
     ).from_(table(EXPERIMENTS, names))
     return where(query, "normandy_slug IS NOT NULL").group_by("normandy_slug")
-
-
-def _active() -> tuple[str, ...]:
-    return (
-        "start_date <= @today",
-        f"(end_date IS NULL OR @today <= DATE_ADD(end_date, INTERVAL {EXPORTED_DAYS} DAY))",
-    )
