@@ -21,8 +21,8 @@ from playing import DAY, HOUR, at
 NOW = at("2021-01-26T05:30")
 HOUR_OF_NOW = at("2021-01-26T05:00")
 START = date(2021, 1, 20)
-FRESH = Feed(NOW, NOW - timedelta(minutes=5))
-LATE = Feed(NOW - 3 * HOUR, NOW - 3 * HOUR, "the last live run is 3 h 0 min old: expmon run live")
+FRESH = Feed(NOW)
+LATE = Feed(NOW - 3 * HOUR, "the last live run is 3 h 0 min old: expmon run live")
 DEFAULTS = HealthSettings()
 EVEN = {"a": 1, "b": 1}
 
@@ -375,7 +375,7 @@ def test_nobody_at_all_is_an_alarm_a_day_and_a_half_after_the_start(as_of, verdi
     ],
 )
 def test_nobody_is_missed_before_the_data_begins(as_of, verdict):
-    feed = Feed(NOW, NOW, first_day=date(2021, 1, 24))
+    feed = Feed(NOW, first_day=date(2021, 1, 24))
     finding = check("enrollment", observed(phase(), as_of=at(as_of), feed=feed))
     assert finding.verdict == verdict
     if verdict != "not enough data":

@@ -14,9 +14,7 @@ NOW = at("2021-01-26T05:30")
 
 def looked_at(*apps, problem=""):
     return [
-        Observed(
-            Experiment(f"exp-{n}", app_name=app), NOW, (), Counts(), {}, Feed(NOW, NOW, problem)
-        )
+        Observed(Experiment(f"exp-{n}", app_name=app), NOW, (), Counts(), {}, Feed(NOW, problem))
         for n, app in enumerate(apps)
     ]
 

@@ -245,7 +245,7 @@ class Reading:
             )
         }
         compared = self._phases(experiments)
-        feed = self._feed(max(last.values(), default=None))
+        feed = self._feed()
         return [
             Observed(
                 experiment,
@@ -260,7 +260,7 @@ class Reading:
             for experiment in experiments
         ]
 
-    def _feed(self, last_window: datetime | None) -> Feed:
+    def _feed(self) -> Feed:
         state = self.warehouse.state()
         run = state.partitions(ENROLLMENT.recents).get(Partition.whole())
         (recents,) = (
@@ -269,7 +269,7 @@ class Reading:
             if line.relation == ENROLLMENT.recents.name
         )
         problem = recents.reason if recents.verdict in {"late", "broken"} else ""
-        return Feed(run.as_of if run else None, last_window, problem, first_day(state))
+        return Feed(run.as_of if run else None, problem, first_day(state))
 
     def _hours(
         self, **parameters: Any

@@ -102,13 +102,11 @@ class Feed:
 
     Attributes:
         until: up to when the last live run looked; None if there was none.
-        last_window: the start of the last window with an event of any experiment.
         problem: why the data can't be relied on; empty if it can.
         first_day: the first day that anything was counted of; None if none is known.
     """
 
     until: datetime | None
-    last_window: datetime | None = None
     problem: str = ""
     first_day: date | None = None
 
