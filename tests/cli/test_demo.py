@@ -151,12 +151,12 @@ def test_the_demo_shows_and_exports_exactly_what_its_pings_say_and_again_the_sam
     index = records.pop("index.json")
     health = {slug: records.pop(f"{slug}_health.json") for slug in STARTS}
     assert all(len(findings) == 8 for findings in health.values())
-    files = {name: data for name, data in files.items() if not name.endswith("_health.json")}
+    series = {name: data for name, data in files.items() if not name.endswith("_health.json")}
 
     table = table_of(done.stdout)
     assert_plausible(table)
     assert len(records) == 5 * 8 * 2
-    assert_totals_are_sums(files)
+    assert_totals_are_sums(series)
     assert "demo/exports/*.json (85)" in done.stdout
 
     tables = expected_tables(directory)

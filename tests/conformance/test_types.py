@@ -17,6 +17,7 @@ from expmon.warehouse.duckdb import DuckDBWarehouse
 ON_DUCKDB = {
     "STRING": "VARCHAR",
     "INT64": "BIGINT",
+    "FLOAT64": "DOUBLE",
     "BOOL": "BOOLEAN",
     "DATE": "DATE",
     "TIMESTAMP": "TIMESTAMP WITH TIME ZONE",
@@ -24,6 +25,7 @@ ON_DUCKDB = {
 IN_ARROW = {
     "STRING": pa.string(),
     "INT64": pa.int64(),
+    "FLOAT64": pa.float64(),
     "BOOL": pa.bool_(),
     "DATE": pa.date32(),
     "TIMESTAMP": pa.timestamp("us", tz="UTC"),

@@ -63,7 +63,7 @@ def connected(file, store=None):
 
 
 def files(directory):
-    return {p.name: p.read_bytes() for p in directory.glob("exp_*.json")}
+    return {p.name: p.read_bytes() for p in directory.glob("exp_experiment_*.json")}
 
 
 def everything(path):
