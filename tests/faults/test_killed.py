@@ -130,8 +130,8 @@ def test_an_export_that_is_killed_leaves_whole_files_and_the_next_one_finishes_i
     place = Path(shutil.copytree(directory, tmp_path / "undisturbed"))
     undisturbed = processes.run(path, export, store=place)
     new = files_below(place)
-    # The claim, eight datasets in two files each, the index, and the claim again.
-    writes = 1 + 16 + 1 + 1
+    # The claim, eight datasets in two files each, the health, the index, and the claim again.
+    writes = 1 + 16 + 1 + 1 + 1
     assert len(undisturbed.points) == 3 * writes
     assert {name for name in old if old[name] == new[name]} == set()
     for number in [*range(6), *range(6, 3 * writes - 9, 5), *range(3 * writes - 9, 3 * writes)]:
