@@ -12,7 +12,7 @@ from sqlglot import exp
 from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS
 from expmon.catalog.model import Kind, Names, Unit
 from expmon.catalog.sources import EXPERIMENTS
-from expmon.statements import bookkeeping, grafana, reading, render, statements
+from expmon.statements import bookkeeping, grafana, health, reading, render, statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -113,6 +113,8 @@ def _all(names: Names) -> Iterator[tuple[str | None, Statement]]:
         yield None, reading.export_metadata(names, is_named=is_named)
     yield None, reading.first_time(names, EXPORTED)
     yield None, reading.export_series(names, EXPORTED)
+    for asked_by_checks in health.queries(names):
+        yield None, asked_by_checks
     for dataset in EXPORTED:
         yield None, grafana.chart(dataset, names)
     for asked in (grafana.experiments, grafana.branches, grafana.freshness):
@@ -174,6 +176,7 @@ def _parameters(project: Project, statement: Statement) -> list[Parameter]:
         "end": project.at(13),
         "earliest_start": noon,
         "as_of": noon,
+        "time": noon,
         "slug": "a-slug",
         "branch": "a-branch",
         "slugs": ["a-slug"],
