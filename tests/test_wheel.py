@@ -101,9 +101,9 @@ def test_the_wheel_runs_the_demo_and_the_tutorial_where_nothing_else_is_installe
     assert (demo / "monitoring.duckdb").stat().st_size > 0
     assert len(list((demo / "pings").glob("*.json.gz"))) > 0
     index = json.loads((demo / "exports" / "index.json").read_text())
-    # Of five experiments, eight datasets, each in total and by branch.
-    assert len(index["files"]) == 5 * 8 * 2
-    exported = {path.name for path in (demo / "exports").glob("*_experiment_*.json")}
+    # Of five experiments, eight datasets, each in total and by branch, and the health.
+    assert len(index["files"]) == 5 * (8 * 2 + 1)
+    exported = {path.name for path in (demo / "exports").glob("*_*.json")}
     assert exported == index["files"].keys()
     run(*pip, "install", "--quiet", f"{wheel_of('sources')}[plot]")
     newcomer = Reader(here, commands, printed)

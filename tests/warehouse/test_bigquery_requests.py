@@ -17,7 +17,7 @@ from emulators.proxy import Proxy
 from expmon.catalog import DATASETS, RELATIONS
 from expmon.catalog.enrollment import ENROLLMENT
 from expmon.catalog.model import Names, Parameter, Series, Statement
-from expmon.materialize.step import recents_step, step
+from expmon.materialize.step import health_steps, recents_step, step
 from expmon.statements import render
 from expmon.statements.build import select
 from expmon.warehouse.bigquery import BigQueryWarehouse
@@ -329,15 +329,18 @@ def test_every_tables_job_has_an_id_and_labels_that_bigquery_takes():
     warehouse = BigQueryWarehouse(BigQuerySettings("jobs"), names, lambda: None)
     warehouse._jobs = recorder = Recorder()
     written = [relation for relation in RELATIONS.values() if relation.cadence]
+    of_health = {made.relation.name: made for made in health_steps(AS_OF, names=names)}
     for relation in written:
-        if relation.cadence == "live" and relation.partitioning is None:
+        if relation.name in of_health:
+            made = of_health[relation.name]
+        elif relation.cadence == "live" and relation.partitioning is None:
             made = recents_step(relation, at("2021-01-26T00:00"), AS_OF, names=names)
         else:
             partition = HOUR if relation.cadence == "hourly" else DAY
             made = step(relation, partition, AS_OF, names=names, reason="missing")
         next(warehouse.write([made.write]))
     jobs = [more for _, _, more in recorder.asked if more]
-    assert len(jobs) == len(written) == 6 + 1 + len(DATASETS)
+    assert len(jobs) == len(written) == 6 + 1 + len(DATASETS) + len(of_health)
     assert sum(d.series is Series.CUMULATIVE for d in DATASETS.values()) == 4
     for job, relation in zip(jobs, written, strict=True):
         assert re.fullmatch(r"[A-Za-z0-9_-]{1,1000}", job["job_id"])
