@@ -13,8 +13,8 @@ import worlds
 from expmon.errors import InvalidInput, InvalidSlug, InvalidTime
 from expmon.health import assess
 from expmon.health.assess import Reading
-from expmon.health.observed import EVENTS
-from expmon.health.replay import _histories, _looked_at
+from expmon.health.observed import EVENTS, Experiment
+from expmon.health.replay import History, _histories, _looked_at
 from pings import event, event_ping
 from playing import at
 from worlds import describe
@@ -168,3 +168,12 @@ def test_bad_arguments_are_refused(monitor):
         monitor.replay(START, END, every=timedelta(0))
     with pytest.raises(InvalidSlug):
         monitor.replay(START, END, slugs=["a/b"])
+
+
+@pytest.mark.parametrize(
+    ("end", "is_active"),
+    [(None, True), (date(2021, 1, 12), True), (date(2021, 1, 11), False), (date.max, True)],
+)
+def test_an_experiment_is_looked_at_until_14_days_after_its_end(end, is_active):
+    planned = Experiment("exp", start_date=date(2021, 1, 1), end_date=end)
+    assert History.of(planned, [], []).is_active(at("2021-01-26T00:05")) is is_active

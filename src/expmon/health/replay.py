@@ -132,7 +132,7 @@ class History:
         experiment, day = self.experiment, as_of.date()
         if experiment.start_date is None or experiment.start_date > day:
             return False
-        return experiment.end_date is None or day <= experiment.end_date + EXPORTED_DAYS * DAY
+        return experiment.end_date is None or day - EXPORTED_DAYS * DAY <= experiment.end_date
 
     def _place(self, moment: datetime) -> int:
         return bisect_left(self.windows, moment)
