@@ -15,8 +15,9 @@ NOW = "2021-01-28T12:02:00Z"
 """The reader's clock: two minutes after the export."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """Chromium. Until the module ends, Playwright's event loop is the running one of the thread."""
     with sync_playwright() as playwright, launch.required(browsing.chromium(playwright)) as found:
         yield found
 

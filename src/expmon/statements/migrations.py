@@ -47,7 +47,10 @@ class Migration:
     changes: tuple[Change, ...] = ()
 
 
-MIGRATIONS = (Migration("mark the tables with their version"),)
+MIGRATIONS = (
+    Migration("mark the tables with their version"),
+    Migration("make room for the health of experiments and its alerts"),
+)
 """The first leads from version 1, which no database knows of itself, to version 2, and so on."""
 
 

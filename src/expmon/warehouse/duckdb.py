@@ -354,19 +354,16 @@ class DuckDBWarehouse:
     def _first_days(self) -> dict[str, date]:
         """The first day that each partitioned table has rows of; none of empty ones.
 
-        Tables that came with a later expmon than the one that has deployed are as good as empty.
+        Tables that came with a later version than theirs, before its deploy, are as good as empty.
         """
-        rows = self._file.arrow("SELECT schema_name, table_name FROM duckdb_tables()").to_pylist()
-        there = {(row["schema_name"], row["table_name"]) for row in rows}
+        is_earlier = self._version() < bookkeeping.SCHEMA_VERSION
         tables = [
             (relation, relation.partitioning.column)
             for relation in RELATIONS.values()
             if relation.partitioning
             and (relation.kind is Kind.TABLE or relation in LOADED)
-            and (self.names.of(relation).dataset, self.names.of(relation).table) in there
+            and not (is_earlier and self._table_type(relation) is None)
         ]
-        if not tables:
-            return {}
         # Not the MIN: once rows have been deleted, DuckDB reads all of the table for that.
         firsts = " UNION ALL ".join(
             f"SELECT '{relation.name}' AS relation, CAST(\"{column}\" AS DATE) AS first_day FROM "
