@@ -4,10 +4,12 @@
 
 Each length of history has an embedded warehouse of its own, as it is at noon of a day after so many
 final days: 50 experiments with three branches that have a row in every window, in the daily tables,
-in the hours of the last 14 days and in the derived tables; pings of every day; and the memo that
-says so. A first tick, which is not counted, makes it whole. Then ticks follow every five minutes,
-one of each warehouse in turn; before each its plan must be a tick's: recents, and today's derived
-partitions. Cumulative series look at 14 days of the aggregates, which are not yet there after 10.
+in the hours of the last 14 days and in the derived tables; pings of every day; their metadata, by
+which all of them began on the first day; and the memo that says so. A first tick, which is not
+counted, makes it whole. Then ticks follow every five minutes, one of each warehouse in turn; before
+each its plan must be a tick's: recents, today's derived partitions, and what health checks keep.
+Cumulative series look at 14 days of the aggregates and health checks at 28, which are not yet there
+after 10: beside the ratio to those stands the one to the history before.
 
 Rows read are what DuckDB's profile says that the scans of stored tables went through, over all
 statements of one tick, bookkeeping included. Row groups (122,880 rows) that min/max indexes exclude
@@ -31,8 +33,10 @@ from measuring import Line, alone, alternately, engine, timed
 import expmon
 from expmon.catalog import DATASETS, RELATIONS, TIERS
 from expmon.catalog.bookkeeping import PARTITIONS
+from expmon.catalog.health import HEALTH, RATIOS, TOTALS
 from expmon.catalog.model import Series
 from expmon.catalog.population import ACTIVE_CLIENTS
+from expmon.catalog.sources import EXPERIMENTS
 from expmon.sandbox import EVENT_PINGS, MAIN_PINGS, Experiment, Traffic, simulate
 from expmon.windows import DAY, HOUR, WINDOW, Partition
 
@@ -80,7 +84,12 @@ def lines(*, quick: bool) -> Iterator[Line]:
             "rows",
             ratio,
             abs(ratio - 1) <= ROWS_GOAL if days > first else None,
-            detail=", ".join(f"{count:,} of {kind}" for kind, count in sorted(read[days].items())),
+            detail=", ".join(
+                [
+                    _beside({d: read[d].total() for d in HISTORIES}, days),
+                    *(f"{count:,} of {kind}" for kind, count in sorted(read[days].items())),
+                ]
+            ),
         )
     for days in HISTORIES:
         ratio = taken[str(days)] / taken[str(first)]
@@ -92,8 +101,15 @@ def lines(*, quick: bool) -> Iterator[Line]:
             ratio,
             abs(ratio - 1) <= TIME_GOAL if days > first else None,
             size.runs,
+            f"{_beside({d: taken[str(d)] for d in HISTORIES}, days)}; "
             f"{size.experiments} experiments of {BRANCHES} branches",
         )
+
+
+def _beside(found: Mapping[int, float], days: int) -> str:
+    """The figure beside that of the history before."""
+    before = HISTORIES[max(HISTORIES.index(days) - 1, 0)]
+    return f"{found[days] / found[before]:.2f} times that after {before} days"
 
 
 @dataclass(slots=True)
@@ -125,6 +141,7 @@ class Clocked:
             for dataset in DATASETS.values()
             if dataset.series is not Series.DAILY
         }
+        wanted |= {RATIOS.name, f"{HEALTH.name}${Partition.of_day(TODAY).id}"}
         if {step.destination for step in steps} != wanted:
             reasons = [f"{step.destination}: {step.reason}" for step in steps]
             raise RuntimeError("this is no mere tick:\n" + "\n".join(reasons))
@@ -173,6 +190,8 @@ def kind_of(table: str) -> str:
         return "the memo"
     if table in {EVENT_PINGS, MAIN_PINGS}:
         return "pings"
+    if table in {RATIOS.name, TOTALS.name, HEALTH.name, EXPERIMENTS.name}:
+        return "health and metadata"
     return "derived series" if "time" in RELATIONS[table].column_names else "aggregates"
 
 
@@ -185,6 +204,7 @@ def after(days: int, size: Size) -> Iterator[Clocked]:
             monitor.deploy()
             fill_pings(monitor, Path(name) / "pings.json", days, size)
             fill_tables(monitor, days, size)
+            fill_metadata(monitor, Path(name) / "recipes.json", days, size)
         # Opened anew, the file is checkpointed.
         with expmon.connect(place) as monitor:
             monitor.run("live", NOON)
@@ -221,6 +241,18 @@ def fill_tables(monitor: Monitor, days: int, size: Size) -> None:
             step=DAY if is_daily else WINDOW,
         )
         remember(monitor, dataset.table, begin, end, step=DAY, lag=4 * HOUR)
+
+
+def fill_metadata(monitor: Monitor, path: Path, days: int, size: Size) -> None:
+    """The recipes, by which all began on the first day."""
+    start = (MIDNIGHT - days * DAY).date().isoformat()
+    branches = [{"slug": branch, "ratio": ratio} for branch, ratio in BRANCHED]
+    recipes = [
+        {"slug": f"experiment-{n}", "startDate": start, "branches": branches}
+        for n in range(size.experiments)
+    ]
+    path.write_text(json.dumps(recipes), encoding="utf-8")
+    monitor.ingest_recipes(path)
 
 
 KEYS = {

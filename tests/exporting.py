@@ -34,6 +34,10 @@ METADATA = pa.schema(
         ("latest_partition", pa.string()),
         ("as_of", pa.timestamp("us", "UTC")),
         ("past_as_of", pa.timestamp("us", "UTC")),
+        ("time", pa.timestamp("us", "UTC")),
+        ("experiment", pa.string()),
+        ("check_name", pa.string()),
+        ("branch", pa.string()),
     ]
 )
 POINT = pa.struct(
@@ -60,7 +64,6 @@ def monitor(store, values, *, as_of=T1):
     answers = {
         "export_metadata": pa.Table.from_pylist(experiments + derived, schema=METADATA),
         "export_series": pa.Table.from_pylist(series, schema=SERIES),
-        "health_exported": pa.table({}),
     }
     return Monitor(FakeWarehouse(answers=answers), store)
 

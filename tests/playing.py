@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pings as client
 import reference
 from expmon.catalog import DATASETS, RELATIONS, TIERS
-from expmon.catalog.health import HEALTH, RATIOS
+from expmon.catalog.health import HEALTH, RATIOS, TOTALS
 from expmon.catalog.model import Statement
 from expmon.catalog.population import ACTIVE_CLIENTS
 from expmon.statements.build import select, table
@@ -54,9 +54,10 @@ def ingest(monitor: Monitor, path: Path, pings: Iterable[Mapping[str, Any]]) -> 
 def tables(monitor: Monitor) -> dict[str, list[Row]]:
     """What every table of the schedules and both live views hold, but what the health checks keep.
 
-    That is a history of the live runs themselves, which no later run makes up for.
+    That is a history of the live runs themselves, which no later run makes up for, and totals of
+    the experiments that were active then.
     """
-    kept = {HEALTH.name, RATIOS.name}
+    kept = {HEALTH.name, RATIOS.name, TOTALS.name}
     names = [r.name for r in RELATIONS.values() if r.cadence is not None and r.name not in kept]
     names += [tiers.live.name for tiers in TIERS]
     return {name: rows(monitor, name) for name in names}

@@ -21,6 +21,7 @@ def statements() -> dict[str, str]:
     for name, view in FETCHABLE.items():
         found[f"fetch.{name}"] = document(reading.fetch(view, names, filters))
     found["export_metadata.named"] = document(reading.export_metadata(names, is_named=True))
+    found["plot_metadata"] = document(reading.plot_metadata(names))
     for name, statement in kept(names).items():
         found[f"bookkeeping.{name}"] = document(statement)
     found |= {name: document(statement) for name, statement in drifting(names).items()}

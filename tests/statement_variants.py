@@ -80,12 +80,12 @@ def judging(names: Names) -> dict[str, Statement]:
         "health_metadata": health.metadata(names, is_named=False),
         "health_metadata.named": health.metadata(names, is_named=True),
         "health_ratios": health.ratios(names),
+        "health_carried": health.carried(names),
         "health_totals": health.totals(names),
         "health_hours": health.hours(names),
         "health_windows": health.windows(names),
         "health_searches": health.searches(names),
         "health_previous": health.previous(names),
-        "health_exported": health.exported(names),
     }
 
 
@@ -108,6 +108,7 @@ def read(names: Names) -> dict[str, Statement]:
         "active_experiments": reading.active_experiments(names),
         "export_metadata": reading.export_metadata(names, is_named=False),
         "export_metadata.named": reading.export_metadata(names, is_named=True),
+        "plot_metadata": reading.plot_metadata(names),
         "first_time": reading.first_time(names, EXPORTED),
         "first_time.one": reading.first_time(names, EXPORTED[:1]),
     }

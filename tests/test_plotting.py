@@ -82,7 +82,7 @@ def monitor_of(series, metadata=()):
         for name in UNITS
     }
     answers = {f"telemetry.{name}": table for name, table in tables.items()}
-    answers["export_metadata"] = pa.Table.from_pylist(list(metadata), schema=METADATA)
+    answers["plot_metadata"] = pa.Table.from_pylist(list(metadata), schema=METADATA)
     return Monitor(FakeWarehouse(answers=answers), None)
 
 
@@ -405,7 +405,7 @@ def test_without_metadata_start_and_end_of_enrollment_are_not_marked():
 def test_who_may_read_the_views_alone_gets_a_picture_that_says_what_it_lacks():
     class Views(FakeWarehouse):
         def query(self, statement, parameters, *, progress=False):
-            if statement.name == "export_metadata":
+            if statement.name == "plot_metadata":
                 raise PermissionMissing("x", "y", "z")
             return FakeWarehouse.query(self, statement, parameters)
 
@@ -423,7 +423,7 @@ def test_a_query_is_made_for_each_dataset_and_one_for_the_marks():
     monitor.plot(OVERALL, "exp")
     assert [name for name, _ in monitor.warehouse.queries] == [
         f"telemetry.{OVERALL}",
-        "export_metadata",
+        "plot_metadata",
     ]
     monitor.plot_experiment("exp")
     assert len(monitor.warehouse.queries) == 2 + 9

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 from expmon import config
 from expmon.catalog import DATASETS, EXPORTED, near
-from expmon.catalog.health import HEALTH, RATIOS
+from expmon.catalog.health import HEALTH, RATIOS, TOTALS
 from expmon.catalog.model import Cadence
 from expmon.catalog.sources import EXPERIMENTS
 from expmon.errors import ConfigError, InvalidInput, InvalidTime, UnknownDataset
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from expmon.export.store import Store
     from expmon.findings import Finding
     from expmon.health.alerts import Message
+    from expmon.health.assess import Reading
     from expmon.health.delivery import Deliver
     from expmon.health.outbox import Alerts
     from expmon.health.report import HealthReport
@@ -200,17 +202,17 @@ class Monitor:
     def _computed(self) -> Computed:
         """How the rows come about that a live run doesn't leave to the engine."""
 
-        def seen(as_of: datetime) -> dict[str, Any]:
+        @cache
+        def reading(as_of: datetime) -> Reading:
             from expmon.health import assess
 
-            return {"seen": assess.seen(self.warehouse, self.settings, as_of)}
+            return assess.Reading(self.warehouse, self.settings, as_of)
 
-        def found(as_of: datetime) -> dict[str, Any]:
-            from expmon.health import assess
-
-            return {"found": assess.found(self.warehouse, self.settings, as_of)}
-
-        return {RATIOS.name: seen, HEALTH.name: found}
+        return {
+            RATIOS.name: lambda step: {"seen": reading(step.as_of).seen()},
+            TOTALS.name: lambda step: {"counted": reading(step.as_of).counted(step.partition.day)},
+            HEALTH.name: lambda step: {"found": reading(step.as_of).found()},
+        }
 
     def backfill(
         self,

@@ -145,16 +145,16 @@ def test_the_version_is_printed(run):
 
 def test_deploy_says_what_it_created_and_then_that_there_is_nothing_to_do(run):
     lines = run("deploy").stdout.splitlines()
-    assert len(lines) == 45
+    assert len(lines) == 46
     assert "create table telemetry_derived.experiment_enrollment_overall_v1" in lines
     assert "create view telemetry.experiment_enrollment_overall" in lines
-    assert lines[-1] == "44 changes"
+    assert lines[-1] == "45 changes"
     assert run("deploy").stdout == "nothing to do: everything is there\n"
 
 
 def test_a_dry_run_of_deploy_lists_the_changes_and_makes_none(run, tmp_path):
     dry = run("deploy", "--dry-run").stdout.splitlines()
-    assert dry[-1] == "44 changes, not made"
+    assert dry[-1] == "45 changes, not made"
     assert list(tmp_path.rglob("*.duckdb*")) == []
     assert run("deploy").stdout.splitlines()[:-1] == dry[:-1]
     assert run("deploy", "--dry-run").stdout == "nothing to do: everything is there\n"
@@ -224,7 +224,7 @@ def test_a_live_run_that_comes_too_late_does_nothing_and_says_so(played):
 
 def test_status_is_fresh_after_the_runs(played):
     lines = [line for line in words(played("status", "--as-of", AS_OF).stdout) if "_v1" in line[0]]
-    assert len(lines) == 18
+    assert len(lines) == 19
     assert {line[-1] for line in lines} == {"fresh"}
     overall = ["experiment_enrollment_overall_v1", "live", "day", "2021-01-26"]
     assert [*overall, "0", "min", "0", "0", "5", "fresh"] in lines
@@ -244,7 +244,7 @@ def test_status_says_what_is_late_and_which_command_helps(played):
 def test_status_is_given_to_programs_as_json(played):
     text = played("status", "--as-of", "2021-01-26T05:00Z", "--format", "json", status=1).stdout
     records = {record["relation"]: record for record in map(json.loads, text.splitlines())}
-    assert len(records) == 18
+    assert len(records) == 19
     hourly = records["telemetry_derived.experiment_enrollment_aggregates_hourly_v1"]
     assert hourly == {
         "relation": "telemetry_derived.experiment_enrollment_aggregates_hourly_v1",

@@ -37,6 +37,13 @@ ELSEWHERE = {
 }
 
 POINTS = "ARRAY<STRUCT<time TIMESTAMP, branch STRING, value INT64>>"
+
+
+def declared(relation):
+    return [(column.name, column.type) for column in RELATIONS[relation].columns]
+
+
+FOUND = declared("telemetry_derived.experiment_health_v1")
 READ_COLUMNS = {
     "drift": [
         ("day", "DATE"),
@@ -73,14 +80,15 @@ READ_COLUMNS = {
         ("latest_partition", "STRING"),
         ("as_of", "TIMESTAMP"),
         ("past_as_of", "TIMESTAMP"),
+        *FOUND,
     ],
-    "export_metadata.named": [
+    "plot_metadata": [
         ("slug", "STRING"),
         ("start_date", "DATE"),
+        ("enrollment_end_date", "DATE"),
         ("relation", "STRING"),
         ("latest_partition", "STRING"),
         ("as_of", "TIMESTAMP"),
-        ("enrollment_end_date", "DATE"),
     ],
     "export_series": [("dataset", "STRING"), ("experiment", "STRING"), ("points", POINTS)],
     "first_time": [("time", "TIMESTAMP")],
@@ -101,10 +109,6 @@ CHARTED_COLUMNS = {
 """What Grafana gets: a time, the name of a series and its value; or what a variable takes."""
 
 
-def declared(relation):
-    return [(column.name, column.type) for column in RELATIONS[relation].columns]
-
-
 COUNTS = [
     (f"{event}_count", "INT64")
     for event in (
@@ -112,7 +116,6 @@ COUNTS = [
         *("update_failed", "validation_failed"),
     )
 ]
-FOUND = declared("telemetry_derived.experiment_health_v1")
 JUDGED_COLUMNS = {
     "health_metadata": [
         ("slug", "STRING"),
@@ -126,14 +129,15 @@ JUDGED_COLUMNS = {
         ("ratio", "INT64"),
     ],
     "health_ratios": declared("telemetry_derived.experiment_ratios_v1"),
+    "health_carried": declared("telemetry_derived.experiment_totals_v1")[1:],
     "health_totals": [
         ("experiment", "STRING"),
         ("number", "INT64"),
         ("branch", "STRING"),
         *COUNTS,
         ("compared", "INT64"),
-        ("expected", "FLOAT64"),
-        ("log_null", "FLOAT64"),
+        ("expected", "INT64"),
+        ("log_null", "INT64"),
     ],
     "health_hours": [
         ("experiment", "STRING"),
@@ -149,7 +153,6 @@ JUDGED_COLUMNS = {
     ],
     "health_searches": [("experiment", "STRING"), ("last_window", "TIMESTAMP")],
     "health_previous": FOUND,
-    "health_exported": FOUND,
 }
 """What the health checks read."""
 
@@ -160,6 +163,7 @@ READ_OPTIONS = {
     "export_series": ["names", "datasets"],
     "fetch": ["relation", "names", "filters"],
     "first_time": ["names", "datasets"],
+    "plot_metadata": ["names"],
 }
 
 

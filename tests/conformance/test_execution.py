@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ import tricky
 from expmon.catalog import DATASETS, EXPORTED, FETCHABLE, RELATIONS, TIERS
 from expmon.catalog.alerts import ALERTS
 from expmon.catalog.bookkeeping import PARTITIONS
-from expmon.catalog.health import HEALTH, HEALTH_VIEW, RATIOS
+from expmon.catalog.health import EVENTS, HEALTH, HEALTH_VIEW, RATIOS, TOTALS
 from expmon.catalog.model import Names, Series
 from expmon.catalog.population import ACTIVE_CLIENTS
 from expmon.catalog.sources import (
@@ -177,13 +178,34 @@ def memo():
     return {PARTITIONS.name: [*rows, {"relation": "c", "partition": "20200229"}]}
 
 
+def active():
+    return [Case({"today": LEAP_DAY + n * DAY}, experiments()) for n in (-1, 0, 14)]
+
+
 def today():
-    return [Case({"today": LEAP_DAY + n * DAY}, {**experiments(), **memo()}) for n in (-1, 0, 14)]
+    return exported([{"today": LEAP_DAY + n * DAY} for n in (-1, 0, 14)])
 
 
 def named():
     choices = ([], NAMES, ["twice", "open", "no start", "unknown"])
-    return [Case({"slugs": list(slugs)}, {**experiments(), **memo()}) for slugs in choices]
+    return exported([{"slugs": list(slugs), "today": LEAP_DAY} for slugs in choices])
+
+
+def exported(choices):
+    """Beside the last live run of today, of the days before, and of none."""
+    tables = {**experiments(), **memo(), **health_rows()}
+    spans = [(-2 * DAY, 2 * HOUR), (-DAY, timedelta(0)), (2 * HOUR, 3 * HOUR)]
+    return [
+        Case({"start": MIDNIGHT + start, "end": MIDNIGHT + end, **given}, tables)
+        for given, (start, end) in zip(itertools.cycle(choices), spans * 2, strict=False)
+    ]
+
+
+def plotted():
+    return [
+        Case({"slug": slug}, {**experiments(), **memo()})
+        for slug in (*NAMES, "twice", "open", "no start", "unknown")
+    ]
 
 
 def series_tables():
@@ -350,6 +372,31 @@ def kept_ratios():
     return [Case({}, {RATIOS.name: seen_rows})]
 
 
+def counted():
+    rows = [
+        {
+            "experiment": slug,
+            "start": MIDNIGHT - DAY,
+            "finish": MIDNIGHT,
+            "branch": branch,
+            "is_planned": branch is not None,
+            **{f"{event}_count": place for place, event in enumerate(EVENTS)},
+            "compared": 3,
+            "expected": 2**53 + 1,
+            "log_null": -1,
+        }
+        for slug in ("exp", "ü'", "")
+        for branch in ("a\\", "", None)
+    ]
+    return [Case({"day": LEAP_DAY, "counted": some}, {}) for some in (rows, [])]
+
+
+def carried():
+    rows = counted()[0].parameters["counted"]
+    days = [{"day": LEAP_DAY + n * DAY, **row} for n, row in enumerate(rows[:3])]
+    return [Case({"day": LEAP_DAY + n * DAY}, {TOTALS.name: days}) for n in (0, 1, 7)]
+
+
 def looked_at():
     return [
         *(Case({"today": LEAP_DAY + n * DAY}, planned()) for n in (0, 14)),
@@ -481,24 +528,26 @@ CASES = {
     "alerts.unsettled": lambda: [Case({}, {ALERTS.name: rows}) for rows in ([], messages())],
     "alerts.standings": standing,
     "alerts.written": rewritten,
-    "active_experiments": today,
+    "active_experiments": active,
     "export_metadata": today,
+    "plot_metadata": plotted,
     "export_metadata.named": named,
     "first_time": first_times,
     "first_time.one": first_times,
     RATIOS.name: seen,
+    TOTALS.name: counted,
     HEALTH.name: found,
     HEALTH_VIEW.name: lambda: [Case({}, health_rows())],
     "health_metadata": lambda: looked_at()[:2],
     "health_metadata.named": lambda: looked_at()[2:],
     "health_ratios": kept_ratios,
+    "health_carried": carried,
     **{
         label: lambda label=label: judging(label, ENROLLMENT)
         for label in ("health_totals", "health_hours", "health_windows")
     },
     "health_searches": lambda: judging("health_searches", SEARCH),
     "health_previous": lambda: judged_before("start", "end"),
-    "health_exported": lambda: judged_before("start", "end", "slugs"),
 }
 
 

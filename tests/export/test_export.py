@@ -323,13 +323,13 @@ class Counting:
 
 
 @pytest.mark.parametrize("slugs", [[SLUG], [SLUG, "other"], ["a", "b", "c", "d", SLUG, "other"]])
-def test_an_export_asks_three_queries_however_many_experiments_there_are(played, slugs):
+def test_an_export_asks_two_queries_however_many_experiments_there_are(played, slugs):
     for slug in slugs:
         experiment(played, (date(2021, 1, 25), None), slug=slug)
     counting = Counting(played.warehouse)
     result = Monitor(counting, played.store).export_active(NOW)
     assert sorted(result.experiments) == sorted(slugs)
-    assert counting.queries == ["export_metadata", "health_exported", "export_series"]
+    assert counting.queries == ["export_metadata", "export_series"]
 
 
 def test_files_that_did_not_change_are_left_alone_on_disk(played, tmp_path):

@@ -17,13 +17,13 @@ import pings
 import playing
 import reference
 from expmon import Monitor
-from expmon.catalog.health import HEALTH
+from expmon.catalog.health import EVENTS, HEALTH
 from expmon.catalog.sources import EVENT_V4, EXPERIMENTS
 from expmon.errors import UnknownExperiment, WarehouseError
 from expmon.export.store import MemoryStore
 from expmon.health import assess
 from expmon.health.checks import CHECKS
-from expmon.health.observed import EVENTS, Counts
+from expmon.health.observed import Counts
 from expmon.health_settings import HealthSettings
 from playing import DAY, HOUR, at, rows
 
@@ -257,7 +257,7 @@ def test_a_report_takes_the_same_queries_however_many_experiments_there_are(play
     counting = Counting(played.warehouse)
     report = Monitor(counting, MemoryStore(), played.settings).health_active(NOW)
     assert len({f.experiment for f in report.findings}) == number + 3
-    expected = ["metadata", "hours", "searches", "ratios", "totals", "previous"]
+    expected = ["metadata", "hours", "searches", "ratios", "carried", "totals", "previous"]
     queries = [name.removeprefix("health_") for name in counting.queries if "health_" in name]
     assert sorted(queries) == sorted(expected)
 
@@ -384,7 +384,7 @@ def test_a_run_that_fails_leaves_nothing(monitor, play, monkeypatch):
         raise WarehouseError("the checks failed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(assess, "found", fail)
+        patched.setattr(assess.Reading, "found", fail)
         with pytest.raises(WarehouseError, match="the checks failed"):
             play(T + TICK, events(T, "exp", "b"))
     assert (playing.tables(monitor), rows(monitor, HEALTH.name)) == before

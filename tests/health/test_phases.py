@@ -214,6 +214,6 @@ def test_a_report_of_an_earlier_moment_knows_nothing_of_later_ratios(monitor):
     plan(monitor, branches=branches(B))
     monitor.run("live", at("2021-01-26T03:00"))
     reading = assess.Reading(monitor.warehouse, monitor.settings, at("2021-01-26T02:00"))
-    assert [dict(seen.ratios) for seen in reading.versions()["exp"]] == [A]
+    assert [dict(seen.ratios) for seen in reading.versions["exp"]] == [A]
     later = assess.Reading(monitor.warehouse, monitor.settings, at("2021-01-26T04:00"))
-    assert [dict(seen.ratios) for seen in later.versions()["exp"]] == [A, B]
+    assert [dict(seen.ratios) for seen in later.versions["exp"]] == [A, B]

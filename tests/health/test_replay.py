@@ -10,10 +10,11 @@ from datetime import date, timedelta
 import pytest
 
 import worlds
+from expmon.catalog.health import EVENTS
 from expmon.errors import InvalidInput, InvalidSlug, InvalidTime
 from expmon.health import assess
 from expmon.health.assess import Reading
-from expmon.health.observed import EVENTS, Experiment
+from expmon.health.observed import Experiment
 from expmon.health.replay import History, _histories, _looked_at
 from pings import event, event_ping
 from playing import at

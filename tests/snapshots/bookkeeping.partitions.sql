@@ -26,6 +26,7 @@ WITH there AS (
       'experiment_cumulative_search_with_ads_count_v1',
       'experiment_enrollment_other_events_v1',
       'experiment_ratios_v1',
+      'experiment_totals_v1',
       'experiment_health_v1',
       'event_events_v1',
       'main_events_v1',

@@ -31,6 +31,7 @@ USING (
         'experiment_cumulative_search_with_ads_count_v1',
         'experiment_enrollment_other_events_v1',
         'experiment_ratios_v1',
+        'experiment_totals_v1',
         'experiment_health_v1'
       )
       AND COALESCE(partition_id, '') NOT IN ('__NULL__', '__UNPARTITIONED__')

@@ -193,8 +193,8 @@ WITH phases AS (
     number,
     branch,
     SUM(unenrolled) AS compared,
-    CAST(SUM(left_together * share) AS FLOAT64) AS expected,
-    CAST(SUM(IF(unenrolled > 0, unenrolled * LN(share), 0)) AS FLOAT64) AS log_null
+    SUM(CAST(ROUND(left_together * share * 1000000000) AS INT64)) AS expected,
+    SUM(IF(unenrolled > 0, CAST(ROUND(unenrolled * LN(share) * 1000000000) AS INT64), 0)) AS log_null
   FROM shares
   GROUP BY
     experiment,
@@ -202,22 +202,20 @@ WITH phases AS (
     branch
 )
 SELECT
-  totals.experiment,
-  totals.number,
-  totals.branch,
-  totals.enroll_count,
-  totals.unenroll_count,
-  totals.graduate_count,
-  totals.update_count,
-  totals.enroll_failed_count,
-  totals.unenroll_failed_count,
-  totals.update_failed_count,
-  totals.validation_failed_count,
+  experiment,
+  number,
+  branch,
+  COALESCE(totals.enroll_count, 0) AS enroll_count,
+  COALESCE(totals.unenroll_count, 0) AS unenroll_count,
+  COALESCE(totals.graduate_count, 0) AS graduate_count,
+  COALESCE(totals.update_count, 0) AS update_count,
+  COALESCE(totals.enroll_failed_count, 0) AS enroll_failed_count,
+  COALESCE(totals.unenroll_failed_count, 0) AS unenroll_failed_count,
+  COALESCE(totals.update_failed_count, 0) AS update_failed_count,
+  COALESCE(totals.validation_failed_count, 0) AS validation_failed_count,
   COALESCE(compared.compared, 0) AS compared,
   COALESCE(compared.expected, 0) AS expected,
   COALESCE(compared.log_null, 0) AS log_null
 FROM totals
-LEFT JOIN compared
-  ON totals.experiment = compared.experiment
-  AND totals.number = compared.number
-  AND totals.branch = compared.branch
+FULL JOIN compared
+  USING (experiment, number, branch)

@@ -116,7 +116,7 @@ def test_every_relation_is_made_as_the_catalogue_declares_it(whole):
     for relation in made:
         table = table_of(whole, relation)
         assert table.description == relation.description
-        assert table.labels["expmon_schema"] == "2"
+        assert table.labels["expmon_schema"] == "3"
         columns = [(f.name, f.description or "") for f in table.schema]
         assert columns == [(c.name, c.description) for c in relation.columns]
         if relation.kind is Kind.VIEW:
@@ -132,8 +132,8 @@ def test_every_relation_is_made_as_the_catalogue_declares_it(whole):
         else:
             found = table.time_partitioning
             assert (found.type_, found.field) == (declared.unit, declared.column)
-            is_hourly = relation.name.endswith("_hourly_v1")
-            assert found.expiration_ms == (FOURTEEN_DAYS if is_hourly else None)
+            expires = relation.name.endswith(("_hourly_v1", "_totals_v1"))
+            assert found.expiration_ms == (FOURTEEN_DAYS if expires else None)
     assert whole.sql("SELECT run_id, expires_at FROM {derived}.expmon_lease_v1") == [(None, None)]
 
 
@@ -275,7 +275,7 @@ def test_other_labels_stay(own, only):
     deployed(own)
     update(own, TABLE, labels={"owner": "data-org", "expmon_schema": None})
     assert deployed(own)[-1] == f"update table {TABLE.name}: label it"
-    assert table_of(own, TABLE).labels == {"owner": "data-org", "expmon_schema": "2"}
+    assert table_of(own, TABLE).labels == {"owner": "data-org", "expmon_schema": "3"}
 
 
 def view_in_its_place(place):

@@ -19,7 +19,7 @@ import reference
 from emulators.proxy import Fault
 from expmon.catalog import DATASETS, TIERS
 from expmon.catalog.enrollment import ENROLLMENT
-from expmon.catalog.health import HEALTH, RATIOS
+from expmon.catalog.health import HEALTH, RATIOS, TOTALS
 from expmon.catalog.model import Statement
 from expmon.catalog.search import SEARCH
 from expmon.errors import NotDeployed, WarehouseError
@@ -141,7 +141,7 @@ def test_a_live_run_through_failures_of_every_kind_leaves_what_the_reference_say
         )
     done = emptied.monitor(proxy_of_whole.url).run("live", now)
     daily_active = DATASETS["experiment_enrollment_daily_active_population"].table
-    kept = {HEALTH.table, RATIOS.table}
+    kept = {HEALTH.table, RATIOS.table, TOTALS.table}
     assert {step.relation.table for step in done.plan.steps} - kept == set(tables) - {
         daily_active.table
     }

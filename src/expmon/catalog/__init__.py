@@ -13,7 +13,7 @@ from expmon.catalog import bookkeeping, sources
 from expmon.catalog.alerts import ALERTS
 from expmon.catalog.derived import DERIVED, LIVE_VIEWS
 from expmon.catalog.enrollment import ENROLLMENT
-from expmon.catalog.health import HEALTH, HEALTH_VIEW, RATIOS
+from expmon.catalog.health import HEALTH, HEALTH_VIEW, RATIOS, TOTALS
 from expmon.catalog.model import Kind, Relation, Series
 from expmon.catalog.population import ACTIVE_CLIENTS
 from expmon.catalog.search import SEARCH
@@ -62,6 +62,7 @@ RELATIONS: dict[str, Relation] = _in_order(
         *(r for d in DERIVED for r in (d.table, d.view)),
         *LIVE_VIEWS,
         RATIOS,
+        TOTALS,
         HEALTH,
         HEALTH_VIEW,
         ALERTS,

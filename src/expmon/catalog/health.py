@@ -1,4 +1,4 @@
-"""What health checks keep: the planned ratios as they were seen, and every verdict."""
+"""What health checks keep: the planned ratios as they were seen, totals, and every verdict."""
 
 from __future__ import annotations
 
@@ -25,6 +25,36 @@ RATIOS = Relation(
     cadence=Cadence.LIVE,
     # It is read from the metadata, which is no input that the planner asks after.
 )
+EVENTS = (
+    *("enroll", "unenroll", "graduate", "update"),
+    *("enroll_failed", "unenroll_failed", "update_failed", "validation_failed"),
+)
+"""The events that are counted, each with a column ``…_count`` of the aggregates."""
+TOTALS = Relation(
+    "telemetry_derived.experiment_totals_v1",
+    Kind.TABLE,
+    "What was counted of the active experiments up to the end of a day, for what comes after it",
+    (
+        Column("day", "DATE", "The day, up to whose end it was counted"),
+        Column("experiment", "STRING", "Slug of the experiment"),
+        Column("start", "TIMESTAMP", "Since when: the start of a phase, or of the experiment"),
+        Column("finish", "TIMESTAMP", "Until when: the end of the phase, or of the day"),
+        Column("branch", "STRING", "Slug of the branch; NULL in a row that counts nothing"),
+        Column("is_planned", "BOOL", "Whether the phase plans clients for the branch"),
+        *(Column(f"{event}_count", "INT64", f"Number of events: {event}") for event in EVENTS),
+        Column("compared", "INT64", "Unenrollments that are compared between the branches"),
+        Column("expected", "INT64", "How many are expected of this branch, in billionths"),
+        Column("log_null", "INT64", "Logarithm of the chance of so many, in billionths"),
+    ),
+    Partitioning("day", expiration_days=14),
+    ("experiment",),
+    Cadence.LIVE,
+    (
+        *(r.name for r in (ENROLLMENT.daily, ENROLLMENT.hourly, ENROLLMENT.recents)),
+        POPULATION.table.name,
+        RATIOS.name,
+    ),
+)
 HEALTH = Relation(
     "telemetry_derived.experiment_health_v1",
     Kind.TABLE,
@@ -49,6 +79,7 @@ HEALTH = Relation(
         *(r.name for t in (ENROLLMENT, SEARCH) for r in (t.daily, t.hourly, t.recents)),
         POPULATION.table.name,
         RATIOS.name,
+        TOTALS.name,
     ),
 )
 HEALTH_VIEW = Relation(

@@ -1,4 +1,4 @@
-"""An export: three queries, and the files that changed."""
+"""An export: two queries, and the files that changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cache
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from expmon.catalog import EXPORTED
@@ -19,12 +20,19 @@ from expmon.export.rendering import HEALTH_FILE, Points, files, health_file
 from expmon.export.resting import resting
 from expmon.export.uploads import listed_generations, upload_pool, write_files
 from expmon.slugs import is_slug
-from expmon.statements.health import exported as exported_health
 from expmon.statements.reading import export_metadata, export_series, first_time
 from expmon.windows import DAY, Partition, day_start, latest_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Collection,
+        Generator,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     import pyarrow as pa
 
@@ -37,6 +45,8 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE = 8
 """So many series are written at the same time, and no more are kept: two files each."""
+_HEALTH_DAYS = 2
+"""What a live run found longer ago is not exported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +93,7 @@ class Exporter:
         """
         self.warehouse.check_version()
         claim = Claim.take(self.store, self.as_of, uuid.uuid4().hex)
-        statement = export_metadata(self.names, is_named=False)
-        metadata = self.warehouse.query(statement, {"today": self.as_of.date()})
+        metadata = self._metadata()
         starts = {slug: start for slug, start in _starts(metadata) if start is not None}
         skipped = tuple(slug for slug in starts if not is_slug(slug))
         for slug in skipped:
@@ -94,7 +103,7 @@ class Exporter:
         past = _past(metadata)
         idle = resting(everyone, known, through=through, past=past, as_of=self.as_of)
         chosen = {slug: start for slug, start in everyone.items() if slug not in set(idle)}
-        health, looked = self._health(list(everyone))
+        health, looked = _health(metadata, everyone)
         series = self._series(chosen, EXPORTED)
         exported, changed = self._write(claim, series, health, known=known, prefixes=[""])
         write_index(claim, exported, starts=everyone, through=through | looked, is_named=False)
@@ -109,8 +118,7 @@ class Exporter:
             ExportSuperseded: a newer export has claimed the store.
         """
         self.warehouse.check_version()
-        statement = export_metadata(self.names, is_named=True)
-        metadata = self.warehouse.query(statement, {"slugs": list(slugs)})
+        metadata = self._metadata(slugs)
         starts = dict(_starts(metadata))
         chosen: dict[str, date] = {}
         for slug in slugs:
@@ -121,7 +129,7 @@ class Exporter:
         claim = Claim.take(self.store, self.as_of, uuid.uuid4().hex)
         prefixes = [f"{slug}_" for slug in chosen]
         known = known_files(claim)
-        health, looked = self._health(list(chosen) if len(datasets) == len(EXPORTED) else [])
+        health, looked = _health(metadata, chosen if len(datasets) == len(EXPORTED) else ())
         series = self._series(chosen, datasets)
         exported, changed = self._write(claim, series, health, known=known, prefixes=prefixes)
         through = self._through(metadata) | looked
@@ -130,6 +138,15 @@ class Exporter:
         if claim.is_clean:
             claim.finish()
         return self._result(tuple(chosen), exported, changed)
+
+    def _metadata(self, slugs: Sequence[str] | None = None) -> pa.Table:
+        """Of these experiments, or of the active ones; health of a run within two days."""
+        today, start = self.as_of.date(), self.as_of - _HEALTH_DAYS * DAY
+        parameters: dict[str, Any] = {"today": today, "start": start, "end": self.as_of}
+        if slugs is not None:
+            parameters["slugs"] = list(slugs)
+        statement = export_metadata(self.names, is_named=slugs is not None)
+        return self.warehouse.query(statement, parameters)
 
     def _first_day(self, slug: str) -> date | None:
         rows = self.warehouse.query(first_time(self.names, EXPORTED), {"slug": slug})
@@ -172,24 +189,6 @@ class Exporter:
             if health:
                 written(health)
         return exported, changed
-
-    def _health(self, slugs: Sequence[str]) -> tuple[list[ExportFile], dict[str, datetime]]:
-        """The files of what the last live run found of the experiments' health, and when it did.
-
-        Nothing of what no run within two days has looked at.
-        """
-        if not slugs:
-            return [], {}
-        rows = self.warehouse.query(
-            exported_health(self.names),
-            {"slugs": list(slugs), "start": self.as_of - 2 * DAY, "end": self.as_of},
-        ).to_pylist()
-        found: dict[str, list[dict[str, Any]]] = {}
-        for row in rows:
-            found.setdefault(row["experiment"], []).append(row)
-        of_all = found.pop("", [])
-        looked = {HEALTH_FILE: rows[0]["time"].astimezone(UTC)} if rows else {}
-        return [health_file(slug, [*of_all, *own]) for slug, own in found.items()], looked
 
     def _series(
         self, starts: Mapping[str, date], datasets: Sequence[Dataset]
@@ -245,6 +244,19 @@ def _starts(metadata: pa.Table) -> Iterator[tuple[str, date | None]]:
     for row in metadata.to_pylist():
         if row["slug"] is not None:
             yield row["slug"], row["start_date"]
+
+
+def _health(
+    metadata: pa.Table, slugs: Collection[str]
+) -> tuple[list[ExportFile], dict[str, datetime]]:
+    """The files of what the last live run found of the experiments' health, and when it did."""
+    rows = [row for row in metadata.to_pylist() if row["experiment"] is not None]
+    rows.sort(key=itemgetter("experiment", "check_name", "branch"))
+    found = {slug: list(own) for slug, own in groupby(rows, key=itemgetter("experiment"))}
+    of_all = found.pop("", [])
+    looked = {HEALTH_FILE: rows[0]["time"].astimezone(UTC)} if rows and slugs else {}
+    told = [health_file(slug, [*of_all, *own]) for slug, own in found.items() if slug in slugs]
+    return told, looked
 
 
 def _past(metadata: pa.Table) -> datetime | None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from expmon.catalog.enrollment import ENROLLMENT
-from expmon.catalog.health import POPULATION, RATIOS
+from expmon.catalog.health import EVENTS, RATIOS
 from expmon.errors import UnknownExperiment
 from expmon.health.checks import CHECKS
 from expmon.health.evidence import onset
 from expmon.health.observed import (
-    EVENTS,
     HISTORY,
     Counts,
     Experiment,
@@ -23,6 +23,8 @@ from expmon.health.observed import (
 )
 from expmon.health.report import HealthReport
 from expmon.health.together import told_once
+from expmon.health.totals import Span, Totals, as_counts, gaps, rows_of
+from expmon.materialize.carried import carried_day, closing_day, first_day
 from expmon.materialize.status import status
 from expmon.statements import health
 from expmon.windows import DAY, WINDOW, Partition, day_start, floor
@@ -32,14 +34,13 @@ if TYPE_CHECKING:
 
     from expmon.catalog.model import Statement
     from expmon.health.finding import HealthFinding
+    from expmon.health.totals import Counted
     from expmon.health_settings import HealthSettings
     from expmon.materialize.schedule import Settings
     from expmon.warehouse.protocol import State, Warehouse
 
     Row = Mapping[str, Any]
 
-_WHOLE = -1
-"""The number of the time from the start to now, beside those of the phases."""
 _REMEMBERED = timedelta(days=2)
 """A verdict of a live run that is longer ago is not gone on with."""
 
@@ -58,69 +59,18 @@ def report(
 ) -> HealthReport:
     """What the checks find of the experiments that are active, or of these.
 
-    Takes eight queries at most, however many experiments there are.
+    Takes nine queries at most, however many experiments there are.
 
     Raises:
         UnknownExperiment: of one of these there is neither metadata nor a recent event.
     """
-    reading = Reading(warehouse, settings, as_of)
-    looked_at = reading.observed(slugs)
-    for observed in looked_at:
-        if not observed.experiment.is_known and not observed.hours:
-            raise UnknownExperiment(observed.experiment.slug)
-    findings = reading.with_onsets(judged(looked_at, settings.health), looked_at)
-    return HealthReport(as_of, tuple(reading.with_times(findings)), settings.health.alpha)
+    return Reading(warehouse, settings, as_of).report(slugs)
 
 
 def judged(looked_at: Sequence[Observed], settings: HealthSettings) -> list[HealthFinding]:
     """What the checks say of each experiment, and of all together."""
     findings = [check(observed, settings) for observed in looked_at for check in CHECKS.values()]
     return told_once(findings, looked_at)
-
-
-def found(warehouse: Warehouse, settings: Settings, as_of: datetime) -> list[dict[str, Any]]:
-    """The rows that a live run adds to the health table."""
-    return [
-        {
-            "experiment": finding.experiment,
-            "check_name": finding.check,
-            "branch": finding.branch,
-            "verdict": finding.verdict.value,
-            "since": finding.since,
-            "log_e": finding.log_e,
-            "value": finding.value,
-            "expected": finding.expected,
-            "sentence": finding.sentence,
-            "action": finding.action,
-        }
-        for finding in report(warehouse, settings, as_of).findings
-    ]
-
-
-def seen(warehouse: Warehouse, settings: Settings, as_of: datetime) -> list[dict[str, Any]]:
-    """The rows that the table of ratios has after a live run: its own, and what is new."""
-    reading = Reading(warehouse, settings, as_of)
-    versions = reading.versions()
-    for experiment in reading.experiments(None):
-        if not experiment.ratios:
-            continue
-        known = versions.setdefault(experiment.slug, [])
-        if known and known[-1].ratios == experiment.ratios:
-            known[-1] = replace(known[-1], last=as_of)
-        else:
-            known.append(Seen(as_of, as_of, experiment.ratios))
-    return [
-        dict(
-            zip(
-                RATIOS.column_names,
-                (slug, version.first, version.last, branch, ratio),
-                strict=True,
-            )
-        )
-        for slug, known in versions.items()
-        for version in known
-        for branch, ratio in version.ratios.items()
-    ]
 
 
 def phases(
@@ -173,18 +123,80 @@ def _window_after(moment: datetime) -> datetime:
     return start if start == moment else start + WINDOW
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
-    """The queries of one report."""
+    """The queries of one moment; the metadata and the ratios are asked for once."""
 
     warehouse: Warehouse
     settings: Settings
     as_of: datetime
 
+    def report(self, slugs: Sequence[str] | None = None) -> HealthReport:
+        """What the checks find; arguments and errors as of `report`."""
+        looked_at = self.observed(slugs)
+        for observed in looked_at:
+            if not observed.experiment.is_known and not observed.hours:
+                raise UnknownExperiment(observed.experiment.slug)
+        settings = self.settings.health
+        findings = self.with_onsets(judged(looked_at, settings), looked_at)
+        return HealthReport(self.as_of, tuple(self.with_times(findings)), settings.alpha)
+
+    def seen(self) -> list[dict[str, Any]]:
+        """The rows that the table of ratios has after a live run: its own, and what is new."""
+        versions = self.versions
+        for experiment in self.active:
+            if not experiment.ratios:
+                continue
+            known = versions.setdefault(experiment.slug, [])
+            if known and known[-1].ratios == experiment.ratios:
+                known[-1] = replace(known[-1], last=self.as_of)
+            else:
+                known.append(Seen(self.as_of, self.as_of, experiment.ratios))
+        return [
+            dict(
+                zip(
+                    RATIOS.column_names,
+                    (slug, version.first, version.last, branch, ratio),
+                    strict=True,
+                )
+            )
+            for slug, known in versions.items()
+            for version in known
+            for branch, ratio in version.ratios.items()
+        ]
+
+    def counted(self, day: date) -> list[dict[str, Any]]:
+        """The rows that a live run stores of what was counted up to the end of a day."""
+        before = carried_day(day, self.warehouse.state())
+        return rows_of(self.totals(self.active, day=before, until=day_start(day + DAY)))
+
+    def found(self) -> list[dict[str, Any]]:
+        """The rows that a live run adds to the health table."""
+        return [
+            {
+                "experiment": finding.experiment,
+                "check_name": finding.check,
+                "branch": finding.branch,
+                "verdict": finding.verdict.value,
+                "since": finding.since,
+                "log_e": finding.log_e,
+                "value": finding.value,
+                "expected": finding.expected,
+                "sentence": finding.sentence,
+                "action": finding.action,
+            }
+            for finding in self.report().findings
+        ]
+
     def rows(self, statement: Statement, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of a query."""
         rows: list[dict[str, Any]] = self.warehouse.query(statement, parameters).to_pylist()
         return rows
+
+    @cached_property
+    def active(self) -> list[Experiment]:
+        """The active experiments."""
+        return self.experiments(None)
 
     def experiments(self, slugs: Sequence[str] | None) -> list[Experiment]:
         """Those that are active, or these, known or not."""
@@ -215,6 +227,7 @@ class Reading:
             return [known[slug] for slug in sorted(known)]
         return [known.get(slug, Experiment(slug, is_known=False)) for slug in slugs]
 
+    @cached_property
     def versions(self) -> dict[str, list[Seen]]:
         """The ratios of each experiment that live runs have seen, in order."""
         found: dict[str, dict[datetime, Seen]] = {}
@@ -231,7 +244,7 @@ class Reading:
 
     def observed(self, slugs: Sequence[str] | None) -> list[Observed]:
         """Everything that the checks look at."""
-        experiments = self.experiments(slugs)
+        experiments = self.active if slugs is None else self.experiments(slugs)
         recently = day_start((self.as_of - HISTORY).date())
         everyone = [experiment.slug for experiment in experiments]
         within = {"slugs": everyone, "end": self.as_of}
@@ -244,14 +257,14 @@ class Reading:
                 start=day_start((self.as_of - _REMEMBERED).date()),
             )
         }
-        compared = self._phases(experiments)
-        feed = self._feed()
+        state = self.warehouse.state()
+        day = carried_day(closing_day(self.as_of, state) + DAY, state)
+        counted, feed = self.totals(experiments, day=day, until=self.as_of), self._feed(state)
         return [
             Observed(
                 experiment,
                 self.as_of,
-                tuple(compared[experiment.slug][0]),
-                compared[experiment.slug][1],
+                *self._compared(experiment, counted.get(experiment.slug, {})),
                 hours.get(experiment.slug, {}),
                 feed,
                 last.get(experiment.slug),
@@ -260,8 +273,7 @@ class Reading:
             for experiment in experiments
         ]
 
-    def _feed(self) -> Feed:
-        state = self.warehouse.state()
+    def _feed(self, state: State) -> Feed:
         run = state.partitions(ENROLLMENT.recents).get(Partition.whole())
         (recents,) = (
             line
@@ -274,85 +286,69 @@ class Reading:
     def _hours(
         self, **parameters: Any
     ) -> tuple[dict[str, dict[datetime, Counts]], dict[str, datetime]]:
-        hours: dict[str, dict[datetime, Counts]] = {}
-        last: dict[str, datetime] = {}
-        for row in self.rows(health.hours(self.settings.names), **parameters):
-            slug = row["experiment"]
-            hours.setdefault(slug, {})[utc_of(row["hour"])] = counts_of(row)
-            window = utc_of(row["last_window"])
-            last[slug] = max(window, last.get(slug, window))
-        return hours, last
+        """By experiment the counts of each hour, and the last window.
 
-    def _phases(self, experiments: Sequence[Experiment]) -> dict[str, tuple[list[Phase], Counts]]:
-        """The phases of each experiment with their counts, and what lies between them."""
-        versions = self.versions()
-        planned = {
-            experiment.slug: phases_of(
-                experiment,
-                versions.get(experiment.slug, []),
-                self.as_of,
-                self.settings.health.settling,
-            )
-            for experiment in experiments
-        }
-        compared = {slug: found for slug, found in planned.items() if found}
-        lives = {e.slug: life_of(e, self.as_of) for e in experiments}
-        counts = self._totals(compared, lives) if compared else {}
-        everything = {slug: sum_of(counts.get((slug, _WHOLE), {}).values()) for slug in compared}
-        found = {
-            slug: [replace(p, counts=counts.get((slug, n), {})) for n, p in enumerate(phases)]
-            for slug, phases in planned.items()
-        }
-        return {
-            slug: (own, less(everything[slug], own) if own else Counts())
-            for slug, own in found.items()
-        }
+        There are some hundred rows an experiment, so it goes by columns, and makes each time once.
+        """
+        table = self.warehouse.query(health.hours(self.settings.names), parameters)
+        encoded = table.column("hour").combine_chunks().dictionary_encode()
+        times = [utc_of(time) for time in encoded.dictionary.to_pylist()]
+        slugs, hours = table.column("experiment").to_pylist(), encoded.indices.to_pylist()
+        counts = zip(*(table.column(f"{name}_count").to_pylist() for name in EVENTS), strict=True)
+        found: dict[str, dict[datetime, Counts]] = {}
+        last: dict[str, int] = {}
+        for row, (slug, hour, own) in enumerate(zip(slugs, hours, counts, strict=True)):
+            found.setdefault(slug, {})[times[hour]] = Counts(*own)
+            if times[hour] >= times[hours[last.setdefault(slug, row)]]:
+                last[slug] = row
+        windows = table.column("last_window")
+        return found, {slug: utc_of(windows[row].as_py()) for slug, row in last.items()}
 
-    def _totals(
-        self,
-        planned: Mapping[str, Sequence[Phase]],
-        lives: Mapping[str, tuple[datetime, datetime]],
-    ) -> dict[tuple[str, int], dict[str, Counts]]:
-        """By slug and number of the phase what was counted in each branch."""
-        spans = [
-            {
-                "slug": slug,
-                "number": number,
-                "start": phase.start,
-                "finish": phase.finish,
-                "branch": branch,
-            }
-            for slug, found in planned.items()
-            for number, phase in enumerate(found)
-            for branch in phase.ratios
-        ]
-        spans += [
-            {
-                "slug": slug,
-                "number": _WHOLE,
-                "start": lives[slug][0],
-                "finish": lives[slug][1],
-                "branch": None,
-            }
-            for slug in planned
-        ]
+    def totals(
+        self, experiments: Sequence[Experiment], *, day: date | None, until: datetime
+    ) -> dict[str, Counted]:
+        """What was counted up to a moment, in the phases of each experiment and between them.
+
+        Args:
+            experiments: those without phases are left out.
+            day: whose totals are gone on with.
+            until: the moment, at most that of the report.
+        """
+        spans: dict[str, list[Span]] = {}
+        for experiment in experiments:
+            if phases := self._phases_of(experiment):
+                own = [Span.of(phase) for phase in phases]
+                every = [*own, *gaps(own, *life_of(experiment, self.as_of))]
+                spans[experiment.slug] = [s for span in every if (s := span.until(until))]
+        spans = {slug: own for slug, own in spans.items() if own}
+        if not spans:
+            return {}
+        names = self.settings.names
+        stored = [] if day is None else self.rows(health.carried(names), day=day)
+        totals = Totals.of(spans, stored, day or self.as_of.date())
+        if not (rest := totals.remaining()):
+            return totals.completed([])
         rows = self.rows(
-            health.totals(self.settings.names),
-            phases=spans,
-            slugs=list(planned),
-            start=day_start(min(lives[slug][0] for slug in planned).date()),
-            end=self.as_of,
+            health.totals(names),
+            phases=rest,
+            slugs=sorted({time["slug"] for time in rest}),
+            start=day_start(min(time["start"] for time in rest).date()),
+            end=until,
         )
-        counts: dict[tuple[str, int], dict[str, Counts]] = {}
-        for row in rows:
-            # In which order an engine adds floats up is its own: the last digits differ.
-            counts.setdefault((row["experiment"], row["number"]), {})[row["branch"]] = replace(
-                counts_of(row),
-                compared=row["compared"],
-                expected=round(row["expected"], 9),
-                log_null=round(row["log_null"], 9),
-            )
-        return counts
+        return totals.completed(rows)
+
+    def _compared(
+        self, experiment: Experiment, counted: Counted
+    ) -> tuple[tuple[Phase, ...], Counts]:
+        """The phases with their counts, and what was counted between them."""
+        counts = {s: {b: as_counts(c) for b, c in of.items()} for s, of in counted.items()}
+        phases = self._phases_of(experiment) if counts else []
+        between = [c for span in counts if not span.branches for c in counts[span].values()]
+        return tuple(replace(p, counts=counts[Span.of(p)]) for p in phases), sum_of(between)
+
+    def _phases_of(self, experiment: Experiment) -> list[Phase]:
+        versions = self.versions.get(experiment.slug, [])
+        return phases_of(experiment, versions, self.as_of, self.settings.health.settling)
 
     def with_onsets(
         self, findings: Sequence[HealthFinding], looked_at: Sequence[Observed]
@@ -417,12 +413,6 @@ class Reading:
         ]
 
 
-def first_day(state: State) -> date | None:
-    """The first day that anything was counted of."""
-    tables = (ENROLLMENT.daily, ENROLLMENT.hourly, POPULATION.table)
-    return min((d for t in tables if (d := state.first_day(t)) is not None), default=None)
-
-
 def counts_of(row: Row) -> Counts:
     """The counts of a row of one of the queries."""
     return Counts(**{name: row[f"{name}_count"] for name in EVENTS})
@@ -432,12 +422,6 @@ def sum_of(counts: Iterable[Counts]) -> Counts:
     """The events of all of them."""
     found = list(counts)
     return Counts(**{name: sum(getattr(c, name) for c in found) for name in EVENTS})
-
-
-def less(everything: Counts, found: Iterable[Phase]) -> Counts:
-    """The events that are in none of the phases."""
-    inside = sum_of(counts for phase in found for counts in phase.counts.values())
-    return Counts(**{name: getattr(everything, name) - getattr(inside, name) for name in EVENTS})
 
 
 def utc_of(moment: datetime) -> datetime:

@@ -65,10 +65,6 @@ class Counts:
     log_null: float = 0.0
 
 
-EVENTS = tuple(Counts.__dataclass_fields__)[:8]
-"""The counts that are a column ``…_count`` of the aggregates."""
-
-
 @dataclass(frozen=True, slots=True)
 class Phase:
     """A time with the same planned ratios, and what was counted in it by branch.

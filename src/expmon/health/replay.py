@@ -10,20 +10,22 @@ from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from expmon.catalog.health import EVENTS
 from expmon.health.alerts import Message, Standing, messages
 from expmon.health.assess import (
     Reading,
     counts_of,
-    first_day,
     judged,
-    less,
     life_of,
     phases_of,
     sum_of,
     utc_of,
 )
-from expmon.health.observed import EVENTS, HISTORY, Counts, Experiment, Feed, Observed, Phase
+from expmon.health.observed import HISTORY, Counts, Experiment, Feed, Observed, Phase
+from expmon.health.totals import Span, gaps
+from expmon.materialize.carried import first_day
 from expmon.statements import health
+from expmon.statements.health import BILLION
 from expmon.statements.reading import EXPORTED_DAYS
 from expmon.windows import DAY, HOUR, WINDOW, day_start, floor
 
@@ -163,8 +165,11 @@ class History:
             is_told = (left.sum(axis=0) > 0) & (together > 0)
             shares = present[:, is_told] / together[is_told]
             left = left[:, is_told]
-            expected = (shares * left.sum(axis=0)).sum(axis=1)
-            logs = np.where(left > 0, left * np.log(np.where(left > 0, shares, 1)), 0).sum(axis=1)
+            logs = np.where(left > 0, left * np.log(np.where(left > 0, shares, 1)), 0)
+            expected, logs = (
+                np.rint(found * BILLION).sum(axis=1) / BILLION
+                for found in (shares * left.sum(axis=0), logs)
+            )
             for place, branch in enumerate(planned):
                 counts[branch] = replace(
                     counts[branch],
@@ -179,8 +184,9 @@ class History:
         """What lies outside of the phases."""
         if not found:
             return Counts()
-        start, end = (self._place(moment) for moment in life_of(self.experiment, as_of))
-        return less(sum_of(self._within(branch, start, end) for branch in self.running), found)
+        spans = gaps(map(Span.of, found), *life_of(self.experiment, as_of))
+        places = [(self._place(span.start), self._place(span.finish)) for span in spans]
+        return sum_of(self._within(branch, *of) for of in places for branch in self.running)
 
     def _hours_before(self, as_of: datetime) -> dict[datetime, Counts]:
         recently, current = day_start((as_of - HISTORY).date()), floor(as_of, HOUR)
@@ -213,7 +219,7 @@ def _looked_at(reading: Reading, start: datetime, slugs: Sequence[str] | None) -
 
 
 def _histories(reading: Reading, experiments: Sequence[Experiment]) -> list[History]:
-    versions = reading.versions()
+    versions = reading.versions
     rows: dict[str, list[Mapping[str, Any]]] = {}
     if experiments:
         begin = min(life_of(experiment, reading.as_of)[0] for experiment in experiments)

@@ -7,8 +7,10 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from expmon.catalog import DATASETS, RELATIONS, TIERS
+from expmon.catalog.health import POPULATION
 from expmon.catalog.model import Cadence, Names, Relation, Series
 from expmon.errors import InvalidTime, SourceMissing
+from expmon.materialize.carried import carried_day, closing_day, first_day
 from expmon.materialize.derived_days import derived_steps, recents_start
 from expmon.materialize.step import Plan, Step, health_steps, recents_step, step
 from expmon.windows import DAY, HOUR, Partition, day_start, days, hours
@@ -227,4 +229,12 @@ def _live(given: _Given) -> list[Step]:
         steps.append(recents_step(tiers.recents, start, given.as_of, names=given.names))
     for dataset in DATASETS.values():
         steps += derived_steps(dataset, given.as_of, given.state, names=given.names)
-    return [*steps, *health_steps(given.as_of, names=given.names)]
+    return [*steps, *health_steps(given.as_of, _closing(given, steps), names=given.names)]
+
+
+def _closing(given: _Given, steps: Sequence[Step]) -> date | None:
+    """The day whose totals are missing or stale, now or once the steps have been written."""
+    day, first = closing_day(given.as_of, given.state), first_day(given.state)
+    changes = any(s.relation == POPULATION.table and s.partition.day <= day for s in steps)
+    is_due = changes or carried_day(day + DAY, given.state) != day
+    return day if first is not None and first <= day and is_due else None

@@ -14,7 +14,7 @@ from expmon.catalog.model import Series
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from expmon.materialize.step import Plan, Step
     from expmon.warehouse.protocol import State, Warehouse, Write, Written
@@ -25,8 +25,8 @@ _READ_THEMSELVES = frozenset(
     dataset.table.name for dataset in DATASETS.values() if dataset.series is Series.CUMULATIVE
 )
 
-Computed = Mapping[str, "Callable[[datetime], Mapping[str, Any]]"]
-"""By a relation's name: from a step's ``as_of`` to the parameters that Python computes."""
+Computed = Mapping[str, "Callable[[Step], Mapping[str, Any]]"]
+"""By a relation's name: from its step to the parameters that Python computes."""
 NOTHING_COMPUTED: Computed = {}
 
 _DAYS_OF_A_TICK = 3
@@ -181,7 +181,7 @@ def _filled(step: Step, computed: Computed) -> Step:
     """The step with its computed parameters, if it has some; what it reads has been written."""
     if step.relation.name not in computed:
         return step
-    parameters = {**step.parameters, **computed[step.relation.name](step.as_of)}
+    parameters = {**step.parameters, **computed[step.relation.name](step)}
     return replace(step, parameters=parameters)
 
 

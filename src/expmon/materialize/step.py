@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from expmon.catalog.health import HEALTH, RATIOS
+from expmon.catalog.health import HEALTH, RATIOS, TOTALS
 from expmon.statements import materialization
 from expmon.warehouse.protocol import Write
 from expmon.windows import DAY, WINDOW, Partition, latest_window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from expmon.catalog.model import Names, Relation, Statement
 
@@ -78,13 +78,30 @@ def step(
     return Step(relation, partition, statement, wanted, as_of, reason)
 
 
-def health_steps(as_of: datetime, *, names: Names) -> list[Step]:
-    """The steps that write the planned ratios, and what the health checks find.
+def health_steps(as_of: datetime, closing: date | None, *, names: Names) -> list[Step]:
+    """The steps that write the planned ratios, totals, and what the health checks find.
 
     Their rows are computed in Python from what was written before them: the run fills in their
     parameters as it gets there.
+
+    Args:
+        as_of: the moment of the run.
+        closing: the day whose totals are to be written, if there is one.
+        names: where the tables lie.
     """
     ratios, health = (materialization(relation, names) for relation in (RATIOS, HEALTH))
+    totals = [
+        Step(
+            TOTALS,
+            Partition.of_day(day),
+            materialization(TOTALS, names),
+            {"day": day, "counted": ()},
+            as_of,
+            f"the totals up to day {day} are missing or stale",
+        )
+        for day in [closing]
+        if day is not None
+    ]
     return [
         Step(
             RATIOS,
@@ -94,6 +111,7 @@ def health_steps(as_of: datetime, *, names: Names) -> list[Step]:
             as_of,
             "each live run remembers the planned ratios",
         ),
+        *totals,
         Step(
             HEALTH,
             Partition.of_day(as_of.date()),

@@ -11,7 +11,7 @@ from expmon.catalog.model import Rollup, Series
 from expmon.errors import InvalidInput, PermissionMissing
 from expmon.fetch import fetch_dataframe
 from expmon.slugs import checked_slug
-from expmon.statements.reading import export_metadata
+from expmon.statements.reading import plot_metadata
 from expmon.windows import DAY, HOUR, WINDOW, Partition, day_start, floor, instant
 
 if TYPE_CHECKING:
@@ -205,9 +205,8 @@ def _steps(counts: pd.Series[int], width: timedelta) -> Line:
 
 
 def _marks(warehouse: Warehouse, names: Names, slug: str) -> Marks | None:
-    statement = export_metadata(names, is_named=True)
     try:
-        rows = warehouse.query(statement, {"slugs": [checked_slug(slug)]}).to_pylist()
+        rows = warehouse.query(plot_metadata(names), {"slug": checked_slug(slug)}).to_pylist()
     except PermissionMissing:  # most people may read the views alone
         return None
     known: dict[str, Any] = next((row for row in rows if row["slug"] is not None), {})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from expmon.catalog import DATASETS, RELATIONS, TIERS, resolve
-from expmon.catalog.health import HEALTH, RATIOS
+from expmon.catalog.health import HEALTH, RATIOS, TOTALS
 from expmon.catalog.model import Kind, Parameter, Relation, Series, Statement
 from expmon.catalog.population import ACTIVE_CLIENTS
 from expmon.catalog.sources import EVENTS_LIVE
@@ -58,7 +58,7 @@ def materialization(relation: Relation, names: Names) -> Statement:
         if relation in {tier.hourly, tier.recents}:
             query = _COUNTING[tier.name](names, final=False)
             return Statement(relation.name, query, (START, END))
-    if relation in {RATIOS, HEALTH}:
+    if relation in {RATIOS, TOTALS, HEALTH}:
         return health.written(relation, names)
     raise ValueError(f"{relation.name} is not computed by a statement of its own")
 

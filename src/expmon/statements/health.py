@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from expmon.catalog.enrollment import ENROLLMENT
-from expmon.catalog.health import HEALTH, POPULATION, RATIOS
+from expmon.catalog.health import EVENTS, HEALTH, POPULATION, RATIOS, TOTALS
 from expmon.catalog.model import Parameter, Statement
 from expmon.catalog.search import SEARCH
 from expmon.catalog.sources import EXPERIMENTS
@@ -39,6 +39,11 @@ PHASES = Parameter(
     "phases",
     "ARRAY<STRUCT<slug STRING, number INT64, start TIMESTAMP, finish TIMESTAMP, branch STRING>>",
 )
+DAY = Parameter("day", "DATE")
+COUNTED = Parameter(
+    "counted",
+    f"ARRAY<STRUCT<{', '.join(f'{column.name} {column.type}' for column in TOTALS.columns[1:])}>>",
+)
 SEEN = Parameter(
     "seen",
     "ARRAY<STRUCT<experiment STRING, seen_at TIMESTAMP, last_seen_at TIMESTAMP, branch STRING, "
@@ -51,13 +56,10 @@ FOUND = Parameter(
     "action STRING>>",
 )
 
-FAILURES = (
-    "enroll_failed_count",
-    "unenroll_failed_count",
-    "update_failed_count",
-    "validation_failed_count",
-)
-_MEASURES = ("enroll_count", "unenroll_count", "graduate_count", "update_count", *FAILURES)
+BILLION = 10**9
+"""Shares and logarithms are added up as whole billionths: that comes out the same in any order."""
+_MEASURES = tuple(f"{event}_count" for event in EVENTS)
+_COMPARED = ("compared", "expected", "log_null")
 _NEXT_DAY = "TIMESTAMP_ADD(TIMESTAMP_TRUNC(@end, DAY), INTERVAL 1 DAY)"
 _DESCRIBED = ("is_rollout", "app_name", "proposed_enrollment")
 
@@ -67,12 +69,12 @@ def queries(names: Names) -> list[Statement]:
     return [
         metadata(names, is_named=False),
         ratios(names),
+        carried(names),
         totals(names),
         hours(names),
         windows(names),
         searches(names),
         previous(names),
-        exported(names),
     ]
 
 
@@ -142,13 +144,20 @@ def ratios(names: Names) -> Statement:
     return Statement("health_ratios", query)
 
 
+def carried(names: Names) -> Statement:
+    """What was counted up to the end of a day."""
+    query = where(select(*TOTALS.column_names[1:]).from_(table(TOTALS, names)), "day = @day")
+    return Statement("health_carried", query, (DAY,))
+
+
 def totals(names: Names) -> Statement:
     """The counts per experiment, phase and branch, and what unenrollments are compared with.
 
     Unenrollments of planned branches are compared window by window: if the clients of all branches
     are as likely to leave, they divide like those present, which are the population at the end of
     the window and those who left within it. ``log_null`` is the logarithm of the chance of so many
-    in this branch, ``expected`` how many there would be on average.
+    in this branch, ``expected`` how many there would be on average: both in billionths, rounded in
+    each window.
     """
     phases = select(
         "phase.slug AS slug",
@@ -233,28 +242,17 @@ def totals(names: Names) -> Statement:
         "number",
         "branch",
         "SUM(unenrolled) AS compared",
-        "CAST(SUM(left_together * share) AS FLOAT64) AS expected",
-        "CAST(SUM(IF(unenrolled > 0, unenrolled * LN(share), 0)) AS FLOAT64) AS log_null",
+        f"SUM({_billionths('left_together * share')}) AS expected",
+        f"SUM(IF(unenrolled > 0, {_billionths('unenrolled * LN(share)')}, 0)) AS log_null",
     ).from_("shares")
     query = (
         select(
-            "totals.experiment",
-            "totals.number",
-            "totals.branch",
-            *(f"totals.{measure}" for measure in _MEASURES),
-            "COALESCE(compared.compared, 0) AS compared",
-            "COALESCE(compared.expected, 0) AS expected",
-            "COALESCE(compared.log_null, 0) AS log_null",
+            *("experiment", "number", "branch"),
+            *(f"COALESCE(totals.{measure}, 0) AS {measure}" for measure in _MEASURES),
+            *(f"COALESCE(compared.{name}, 0) AS {name}" for name in _COMPARED),
         )
         .from_("totals")
-        .join(
-            "compared",
-            on=expression(
-                "totals.experiment = compared.experiment AND totals.number = compared.number "
-                "AND totals.branch = compared.branch"
-            ),
-            join_type="left",
-        )
+        .join("compared", using=["experiment", "number", "branch"], join_type="full")
     )
     steps: dict[str, exp.Query] = {
         "phases": noted(phases, "a row for each planned branch of each phase of an experiment"),
@@ -318,27 +316,14 @@ def previous(names: Names) -> Statement:
     return Statement("health_previous", with_steps(query, {"found": rows}), (START, END))
 
 
-def exported(names: Names) -> Statement:
-    """What the last live run up to ``@end`` found, of these experiments and of all together."""
-    rows = where(
-        select(*HEALTH.column_names).from_(table(HEALTH, names)),
-        "time >= @start",
-        "time <= @end",
-    )
-    query = where(
-        select(*HEALTH.column_names).from_("found"),
-        "time = (SELECT MAX(time) FROM found)",
-        "(experiment IN UNNEST(@slugs) OR experiment = '')",
-    ).order_by("experiment", "check_name", "branch")
-    tree = with_steps(query, {"found": rows})
-    return Statement("health_exported", tree, (SLUGS, START, END))
-
-
 def written(relation: Relation, names: Names) -> Statement:
-    """The rows that replace the ratios, or the health of a day."""
+    """The rows that replace the ratios, or the totals or the health of a day."""
     if relation == RATIOS:
         query = select(*(f"seen.{name} AS {name}" for name in RATIOS.column_names))
         return Statement(RATIOS.name, query.from_(unnested("@seen", "seen")), (SEEN,))
+    if relation == TOTALS:
+        query = select("@day AS day", *(f"counted.{n} AS {n}" for n in TOTALS.column_names[1:]))
+        return Statement(TOTALS.name, query.from_(unnested("@counted", "counted")), (DAY, COUNTED))
     columns = HEALTH.column_names
     earlier = where(
         select(*columns).from_(table(HEALTH, names)),
@@ -361,6 +346,10 @@ def _aggregates(tier: Tiers, names: Names, *measures: str) -> dict[str, exp.Quer
         within=(*within, "experiment IN UNNEST(@slugs)"),
         whole_days=("window_start >= @start", f"window_start < {_NEXT_DAY}"),
     )
+
+
+def _billionths(number: str) -> str:
+    return f"CAST(ROUND({number} * {BILLION}) AS INT64)"
 
 
 def _within(experiment: str, time: str, phases: str) -> str:

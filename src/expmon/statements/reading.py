@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from expmon.catalog.bookkeeping import PARTITIONS
+from expmon.catalog.health import HEALTH
 from expmon.catalog.model import Parameter, Rollup, Series, Statement
 from expmon.catalog.sources import EXPERIMENTS
 from expmon.statements.build import (
@@ -21,7 +23,7 @@ from expmon.statements.build import (
 from expmon.windows import FINE_DAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlglot import exp
 
@@ -48,6 +50,15 @@ ACTIVE = (
     f"(end_date IS NULL OR end_date >= DATE_SUB(@today, INTERVAL {EXPORTED_DAYS} DAY))",
 )
 """The conditions on an experiment that is live on ``@today``, or ended at most 14 days before."""
+
+_LOOKED = ("time >= @start", "time <= @end")
+_WRITTEN_TYPES = {"relation": "STRING", "latest_partition": "STRING", "as_of": "TIMESTAMP"}
+_WRITTEN = {
+    "relation": "relation",
+    "latest_partition": "MAX(`partition`)",
+    "as_of": "MAX(as_of)",
+}
+"""How far each table goes, by the memo."""
 
 ROLLED_UP = {
     Rollup.SUM: "SUM(value) AS value",
@@ -92,48 +103,70 @@ def active_experiments(names: Names) -> Statement:
 
 
 def export_metadata(names: Names, *, is_named: bool) -> Statement:
-    """Two lists in one query: the experiments to export, and how far each table goes.
+    """Three lists in one query: the experiments to export, how far each table goes, and health.
+
+    Of tables also when a day before ``@today`` was last written. The health is what the last live
+    run in ``[@start, @end]`` found.
 
     Args:
         names: where the tables lie.
-        is_named: the experiments of ``@slugs``, also with the end of their enrollment, instead of
-            those active ``@today``; of these, also when a day before today was last written.
+        is_named: the experiments of ``@slugs`` instead of those active ``@today``.
     """
-    experiments = select(
-        "slug",
-        "start_date",
-        "CAST(NULL AS STRING) AS relation",
-        "CAST(NULL AS STRING) AS latest_partition",
-        "CAST(NULL AS TIMESTAMP) AS as_of",
-    ).from_("experiments")
-    written = select(
-        "CAST(NULL AS STRING) AS slug",
-        "CAST(NULL AS DATE) AS start_date",
-        "relation",
-        "MAX(`partition`) AS latest_partition",
-        "MAX(as_of) AS as_of",
-    ).from_(table(PARTITIONS, names))
-    written = written.group_by("relation")
-    if is_named:
-        enrollment_end = "CAST(NULL AS DATE) AS enrollment_end_date"
-        experiments = experiments.select("enrollment_end_date", dialect="bigquery")
-        written = written.select(enrollment_end, dialect="bigquery")
-        starts = select(
-            "normandy_slug AS slug",
-            "MIN(start_date) AS start_date",
-            "MAX(enrollment_end_date) AS enrollment_end_date",
+    columns = {
+        "slug": "STRING",
+        "start_date": "DATE",
+        **_WRITTEN_TYPES,
+        "past_as_of": "TIMESTAMP",
+        **{column.name: column.type for column in HEALTH.columns},
+    }
+    past = "MAX(IF(`partition` < FORMAT_DATE('%Y%m%d', @today), as_of, NULL))"
+    looked = where(select(*HEALTH.column_names).from_(table(HEALTH, names)), *_LOOKED)
+    of_these = ("slug IN UNNEST(@slugs)",) if is_named else ACTIVE
+    whose = ("(experiment IN UNNEST(@slugs) OR experiment = '')",) if is_named else ()
+    lists = [
+        where(_list(columns, ("slug", "start_date")).from_("experiments"), *of_these),
+        _list(columns, {**_WRITTEN, "past_as_of": past})
+        .from_(table(PARTITIONS, names))
+        .group_by("relation"),
+        where(
+            _list(columns, HEALTH.column_names).from_("looked"),
+            "time = (SELECT MAX(time) FROM looked)",
+            *whose,
+        ),
+    ]
+    steps: dict[str, exp.Query] = {"experiments": _experiments(names), "looked": looked}
+    parameters = (*((SLUGS,) if is_named else ()), TODAY, START, END)
+    return Statement("export_metadata", with_steps(union_all(lists), steps), parameters)
+
+
+def plot_metadata(names: Names) -> Statement:
+    """Two lists in one query: when an experiment starts and ends to enroll; how far tables go."""
+    described = {"slug": "STRING", "start_date": "DATE", "enrollment_end_date": "DATE"}
+    columns = {**described, **_WRITTEN_TYPES}
+    experiments = where(
+        _list(
+            columns,
+            {
+                "slug": "normandy_slug",
+                "start_date": "MIN(start_date)",
+                "enrollment_end_date": "MAX(enrollment_end_date)",
+            },
+        ).from_(table(EXPERIMENTS, names)),
+        "normandy_slug = @slug",
+    ).group_by("normandy_slug")
+    written = _list(columns, _WRITTEN).from_(table(PARTITIONS, names)).group_by("relation")
+    return Statement("plot_metadata", union_all([experiments, written]), (SLUG,))
+
+
+def _list(columns: Mapping[str, str], given: Mapping[str, str] | Iterable[str]) -> exp.Select:
+    """A list with all of the columns: as they are given, or NULL, by their type."""
+    values = dict(given) if isinstance(given, Mapping) else {name: name for name in given}
+    return select(
+        *(
+            f"{values.get(name, f'CAST(NULL AS {type_})')} AS {name}"
+            for name, type_ in columns.items()
         )
-        starts = where(starts.from_(table(EXPERIMENTS, names)), "normandy_slug IN UNNEST(@slugs)")
-        steps = {"experiments": starts.group_by("normandy_slug")}
-        query = with_steps(union_all([experiments, written]), steps)
-        return Statement("export_metadata", query, (SLUGS,))
-    past = "MAX(IF(`partition` < FORMAT_DATE('%Y%m%d', @today), as_of, NULL)) AS past_as_of"
-    never = "CAST(NULL AS TIMESTAMP) AS past_as_of"
-    experiments = experiments.select(never, dialect="bigquery")
-    written = written.select(past, dialect="bigquery")
-    steps = {"experiments": _experiments(names)}
-    query = with_steps(union_all([where(experiments, *ACTIVE), written]), steps)
-    return Statement("export_metadata", query, (TODAY,))
+    )
 
 
 def first_time(names: Names, datasets: Sequence[Dataset]) -> Statement:
