@@ -27,6 +27,7 @@ from measuring import Line, alone, alternately, timed
 import expmon
 from expmon.catalog import EXPORTED
 from expmon.catalog.bookkeeping import PARTITIONS
+from expmon.catalog.health import HEALTH
 from expmon.catalog.model import Series
 from expmon.catalog.sources import EXPERIMENTS
 from export import AS_OF, BRANCHES, END, START
@@ -99,7 +100,8 @@ class Bench:
 
         credentials = AnonymousCredentials()
         client = bigquery.Client(project=PROJECT, credentials=credentials)
-        relations = (EXPERIMENTS, PARTITIONS, *(dataset.table for dataset in EXPORTED))
+        # Nobody has looked at their health: one by one there would be none of it, either.
+        relations = (EXPERIMENTS, PARTITIONS, HEALTH, *(dataset.table for dataset in EXPORTED))
         for name in {relation.dataset for relation in relations}:
             client.create_dataset(name)
         for relation in relations:

@@ -25,11 +25,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import expmon
 import playing
 import reference
-from expmon.catalog import EXPORTED, FETCHABLE, RELATIONS, TIERS
-from expmon.catalog.model import Cadence, Kind, Names, Statement
+from expmon.catalog import DATASETS, EXPORTED, FETCHABLE, RELATIONS, TIERS
+from expmon.catalog.alerts import ALERTS
+from expmon.catalog.health import EVENTS, HEALTH, RATIOS, TOTALS
+from expmon.catalog.model import Kind, Names, Statement
 from expmon.catalog.sources import EXPERIMENTS
 from expmon.errors import ExpmonError
-from expmon.statements import materialization, reading, view
+from expmon.statements import alerts, health, materialization, reading, view
 from expmon.windows import Partition, day_start
 from mutant_rows import FIRST_DAY, LAST_DAY, OVERLAP, RECIPES, more_experiments, odd_rows, pings
 from scans import clusters, scanned
@@ -42,6 +44,33 @@ Mutant = tuple[str, Statement]
 GOAL = 0.95
 NAMES = Names()
 LATER = datetime(2021, 2, 13, 0, 33, tzinfo=UTC)
+
+
+MESSAGES = [
+    {
+        "id": f"{slug}{n}",
+        "kind": kind,
+        "experiment": slug,
+        "check_name": "split",
+        "branch": "a",
+        "time": OVERLAP - timedelta(hours=hours),
+        "since": OVERLAP - timedelta(hours=hours),
+        "sentence": "s",
+        "action": "a",
+        "claimed_until": None,
+        "delivered_at": OVERLAP if is_delivered else None,
+    }
+    for n, (slug, kind, hours, is_delivered) in enumerate(
+        [
+            ("long", "started", 30, True),
+            ("long", "over", 20, True),
+            ("long", "started", 10, True),
+            ("pair", "started", 9, True),
+            ("pair", "over", 8, False),
+        ]
+    )
+]
+"""What has been said of two experiments."""
 
 
 def main() -> int:
@@ -119,6 +148,7 @@ def _play(monitor: expmon.Monitor, place: Path) -> None:
         )
     monitor.run("live", OVERLAP - timedelta(minutes=23))
     monitor.run("live", OVERLAP)
+    monitor.warehouse.load(ALERTS, MESSAGES)
     hours = {day_start(LAST_DAY) + timedelta(hours=n) for n in range(20)} - {gap}
     days = frozenset(FIRST_DAY + timedelta(days=n) for n in range((LAST_DAY - FIRST_DAY).days))
     # Hours are written 13 days back, and expire after 14.
@@ -142,7 +172,9 @@ def _cases() -> Iterator[tuple[Statement, list[Parameters]]]:
         elif relation.cadence is not None:
             statement = materialization(relation, NAMES)
             wanted = {parameter.name for parameter in statement.parameters}
-            if "start" in wanted:
+            if relation in {RATIOS, TOTALS, HEALTH}:
+                yield statement, _computed(wanted)
+            elif "start" in wanted:
                 spans = [(hour, hour + timedelta(hours=1)) for hour in hours]
                 spans.append((hours[0], OVERLAP))
                 yield statement, [{"start": start, "end": end} for start, end in spans]
@@ -154,6 +186,8 @@ def _cases() -> Iterator[tuple[Statement, list[Parameters]]]:
             else:
                 yield statement, [_day(day, wanted) for day in days]
     yield from _reading_cases()
+    yield from _health_cases()
+    yield from _alert_cases()
 
 
 def _cases_later() -> Iterator[tuple[Statement, list[Parameters]]]:
@@ -162,7 +196,7 @@ def _cases_later() -> Iterator[tuple[Statement, list[Parameters]]]:
     for relation in RELATIONS.values():
         if relation.kind is Kind.VIEW:
             yield view(relation, NAMES), [{}]
-        elif relation.cadence is Cadence.LIVE and relation.partitioning:
+        elif relation.table in {d.table.table for d in DATASETS.values()}:
             statement = materialization(relation, NAMES)
             cases = [{"day": d, "latest_window": w} for d, w in zip(days, latest, strict=True)]
             wanted = {parameter.name for parameter in statement.parameters}
@@ -192,8 +226,14 @@ def _reading_cases() -> Iterator[tuple[Statement, list[Parameters]]]:
         yield reading.fetch(relation, NAMES, ()), [{"slug": "pair"}, {"slug": "long"}]
     todays = [FIRST_DAY, LAST_DAY, date(2021, 2, 4), date(2021, 2, 5), date(2021, 2, 14)]
     yield reading.active_experiments(NAMES), [{"today": today} for today in todays]
-    yield reading.export_metadata(NAMES, is_named=False), [{"today": today} for today in todays]
-    yield reading.export_metadata(NAMES, is_named=True), [{"slugs": ["long", "twice", "nobody"]}]
+    ends = [OVERLAP, OVERLAP - timedelta(minutes=23), OVERLAP - timedelta(minutes=24)]
+    looked = [{"start": end - timedelta(days=2), "end": end} for end in ends]
+    looked += [{"start": ends[1], "end": ends[1]}, {"start": ends[0], "end": ends[0]}]
+    given = [{"today": t, **span} for t, span in zip(todays, looked, strict=True)]
+    yield reading.export_metadata(NAMES, is_named=False), given
+    named = {"slugs": ["long", "twice", "nobody"]}
+    yield reading.export_metadata(NAMES, is_named=True), [{**case, **named} for case in given]
+    yield reading.plot_metadata(NAMES), [{"slug": slug} for slug in ("long", "twice", "nobody")]
     yield reading.first_time(NAMES, EXPORTED), [{"slug": "long"}, {"slug": "sleeps"}]
     for tiers in TIERS:
         final = [date(2021, 1, 25), LAST_DAY - timedelta(days=1)]
@@ -224,6 +264,84 @@ def _reading_cases() -> Iterator[tuple[Statement, list[Parameters]]]:
                 day_start(LAST_DAY),
             )
         ],
+    )
+
+
+def _computed(wanted: set[str]) -> list[Parameters]:
+    """For what has its rows from a parameter; the times are those of the last live run."""
+    row = {"experiment": "long", "branch": "a"}
+    seen = {**row, "seen_at": OVERLAP, "last_seen_at": OVERLAP, "ratio": 1}
+    counted = {**row, "start": day_start(FIRST_DAY), "finish": OVERLAP, "is_planned": True}
+    counted |= {f"{event}_count": place for place, event in enumerate(EVENTS)}
+    counted |= {"compared": 3, "expected": 5, "log_null": -7}
+    found = {**row, "check_name": "split", "verdict": "ok", "since": OVERLAP, "log_e": 0.5}
+    found |= {"value": 1.0, "expected": None, "sentence": "s", "action": "a"}
+    values = {"day": LAST_DAY, "seen": [seen], "counted": [counted], "found": [found]}
+    times = [OVERLAP, OVERLAP + timedelta(minutes=5), OVERLAP + timedelta(days=1)]
+    return [{name: {**values, "time": time}[name] for name in wanted} for time in times]
+
+
+def _health_cases() -> Iterator[tuple[Statement, list[Parameters]]]:
+    todays = [FIRST_DAY, LAST_DAY, date(2021, 2, 4), date(2021, 2, 5), date(2021, 2, 14)]
+    yield health.metadata(NAMES, is_named=False), [{"today": today} for today in todays]
+    yield health.metadata(NAMES, is_named=True), [{"slugs": ["long", "twice", "nobody"]}]
+    yield health.ratios(NAMES), [{}]
+    days = [LAST_DAY - timedelta(days=n) for n in range(3)]
+    yield health.carried(NAMES), [{"day": day} for day in days]
+    slugs = ["long", "pair", "starts"]
+    spans = [
+        {"start": day_start(day), "end": end}
+        for day in (FIRST_DAY, LAST_DAY - timedelta(days=1), LAST_DAY)
+        for end in (day_start(LAST_DAY) + timedelta(hours=10), OVERLAP)
+    ]
+    for statement in (health.hours(NAMES), health.windows(NAMES), health.searches(NAMES)):
+        yield statement, [{"slugs": some, **span} for span in spans for some in (slugs, slugs[:1])]
+    phases = [
+        {"slug": slug, "number": number, "start": start, "finish": finish, "branch": branch}
+        for slug in slugs
+        for number, (start, finish) in enumerate(
+            [
+                (day_start(FIRST_DAY), day_start(LAST_DAY) - timedelta(days=2)),
+                (day_start(LAST_DAY) - timedelta(days=2), OVERLAP),
+            ]
+        )
+        for branch in ("a", "b")
+    ]
+    yield (
+        health.totals(NAMES),
+        [
+            {"slugs": some, "phases": given, **span}
+            for span in spans
+            for some, given in ((slugs, phases), (slugs[:1], phases), (slugs, phases[:3]))
+        ],
+    )
+    moments = [OVERLAP + timedelta(minutes=n) for n in (-24, -23, 0, 1)]
+    pairs = [(start, end) for start in moments for end in moments if start <= end]
+    yield health.previous(NAMES), [{"start": start, "end": end} for start, end in pairs]
+
+
+def _alert_cases() -> Iterator[tuple[Statement, list[Parameters]]]:
+    yield alerts.looked(NAMES), [{}]
+    yield alerts.unsettled(NAMES), [{}]
+    opened = [{"experiment": "long", "check_name": "split"}]
+    moments = [OVERLAP + timedelta(minutes=n) for n in (-24, -23, 0, 1)]
+    yield (
+        alerts.standings(NAMES),
+        [
+            {"start": start, "end": end, "opened": some}
+            for start in moments
+            for end in moments
+            if start <= end
+            for some in ([], opened)
+        ],
+    )
+    row = dict.fromkeys((column.name for column in ALERTS.columns), "x")
+    row |= {"time": OVERLAP, "since": OVERLAP, "claimed_until": None, "delivered_at": OVERLAP}
+    changed = [[], [row], [{**row, "id": told["id"]} for told in MESSAGES[:1]]]
+    oldest = [OVERLAP, OVERLAP - timedelta(days=1)]
+    yield (
+        alerts.written(NAMES),
+        [{"changed": some, "oldest": time} for some in changed for time in oldest],
     )
 
 

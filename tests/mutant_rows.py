@@ -18,7 +18,12 @@ OVERLAP = datetime(2021, 1, 31, 21, 3, tzinfo=UTC)
 
 RECIPES = json.dumps(
     [
-        {"slug": "long", "startDate": "2021-01-05", "appName": "firefox_desktop"},
+        {
+            "slug": "long",
+            "startDate": "2021-01-05",
+            "appName": "firefox_desktop",
+            "branches": [{"slug": "a", "ratio": 1}, {"slug": "b", "ratio": 1}],
+        },
         {"slug": "starts", "startDate": "2021-01-31", "channel": "release"},
         {"slug": "ended", "startDate": "2021-01-05", "endDate": "2021-01-21"},
         {"slug": "ended late", "startDate": "2021-01-05", "endDate": "2021-01-22"},

@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from expmon.catalog import EXPORTED, RELATIONS
-from expmon.catalog.health import HEALTH, RATIOS
+from expmon.catalog.health import HEALTH, RATIOS, TOTALS
 from expmon.catalog.model import Kind, Project
 from expmon.catalog.sources import EVENTS_LIVE, EXPERIMENTS
 
@@ -75,7 +75,7 @@ def _column(relation: Relation) -> int:
         return 0
     if relation.project is Project.VIEWS:
         return 3
-    if relation == HEALTH:
+    if relation in {TOTALS, HEALTH}:
         return 2
     return 1 + max((_column(RELATIONS[name]) for name in relation.inputs), default=0)
 

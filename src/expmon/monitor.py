@@ -271,7 +271,7 @@ class Monitor:
 
         Raises:
             InvalidSlug: the text can't be a slug.
-            UnknownExperiment: there is neither metadata of it nor an event in four weeks.
+            UnknownExperiment: there is neither metadata of it nor an event in two weeks.
             InvalidTime: ``as_of`` has no zone, or is in the future.
             NotDeployed: there are no tables yet.
         """
@@ -620,7 +620,7 @@ class Monitor:
     def export_active(
         self, as_of: datetime | None = None, *, progress: Callable[[str], None] | None = None
     ) -> Export:
-        """Write the JSON files of every active experiment, in three queries.
+        """Write the JSON files of every active experiment, in two queries.
 
         Past its 14 days an experiment has a point for every half hour that is over. Until another
         one is, or days before today have been written anew, it is left out; see `Export.resting`.

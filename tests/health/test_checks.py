@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from expmon.health.assess import sum_of
 from expmon.health.checks import CHECKS, COMPARING
 from expmon.health.finding import Verdict
 from expmon.health.observed import Counts, Experiment, Feed, Observed, Phase, planned
@@ -38,11 +39,13 @@ def observed(*phases, as_of=NOW, hours=None, feed=FRESH, between=None, **experim
     last = {"last_window": as_of - timedelta(minutes=10), "last_search": as_of - HOUR}
     last = {name: experiment.pop(name, moment) for name, moment in last.items()}
     described = {"ratios": EVEN, "start_date": START, **experiment}
+    if between is None:  # without phases, what the hours have is outside of them
+        between = Counts() if phases else sum_of((hours or {}).values())
     return Observed(
         Experiment("exp", **described),
         as_of,
         phases,
-        between or Counts(),
+        between,
         hours or {},
         feed,
         **last,
@@ -382,16 +385,17 @@ def test_nobody_is_missed_before_the_data_begins(as_of, verdict):
         assert finding.sentence == "Nobody has enrolled since 2021-01-24, where the data begins."
 
 
-@pytest.mark.parametrize("start", [date(2020, 12, 28), date(2019, 1, 1), None])
-def test_of_a_rollout_longer_ago_than_four_weeks_nobody_says_that_nobody_ever_enrolled(start):
-    finding = check("enrollment", observed(is_rollout=True, ratios={}, start_date=start))
+def test_of_a_rollout_without_a_start_nobody_says_that_nobody_ever_enrolled():
+    finding = check("enrollment", observed(is_rollout=True, ratios={}, start_date=None))
     assert finding.verdict == "not enough data"
-    assert finding.sentence == "Nobody has enrolled in the last four weeks."
+    assert finding.sentence == "Nobody has enrolled in the last two weeks."
 
 
-def test_of_a_rollout_within_four_weeks_it_is_known_that_nobody_enrolled():
-    finding = check("enrollment", observed(is_rollout=True, start_date=date(2020, 12, 30)))
+@pytest.mark.parametrize("start", [date(2020, 12, 30), date(2019, 1, 1)])
+def test_of_a_rollout_with_a_start_it_is_known_that_nobody_enrolled(start):
+    finding = check("enrollment", observed(is_rollout=True, start_date=start))
     assert finding.verdict == "alarm"
+    assert finding.sentence == f"Nobody has enrolled since it started on {start}."
 
 
 def test_enrollments_between_the_phases_count_as_well():
@@ -555,12 +559,18 @@ def test_what_befalls_all_clients_is_held_against_all_that_have_enrolled(kind):
 
 
 @pytest.mark.parametrize("kind", ["unenroll_failed", "update_failed"])
-def test_who_enrolled_in_an_old_rollout_is_not_known_so_its_updates_are_no_alarm(kind):
+def test_failed_updates_are_held_against_all_who_enrolled_in_a_rollout_if_they_are_known(kind):
     hours = {at("2021-01-25T05:00"): Counts(enroll=5, **{kind: 600})}
-    old = observed(hours=hours, is_rollout=True, start_date=date(2020, 1, 1))
-    assert check("failures", old).verdict == "ok"
-    young = observed(hours=hours, is_rollout=True, start_date=date(2021, 1, 1))
-    assert check("failures", young).verdict == "alarm"
+
+    def verdict(enrolled, start):
+        between = Counts(enroll=enrolled)
+        seen = observed(hours=hours, is_rollout=True, start_date=start, between=between)
+        return check("failures", seen).verdict
+
+    # Most of the many enrolled long before the hours that are known.
+    assert verdict(100_000, date(2020, 1, 1)) == "ok"
+    assert verdict(5, date(2020, 1, 1)) == "alarm"
+    assert verdict(5, None) == "ok"
 
 
 def test_the_worst_failures_are_told():
@@ -903,7 +913,7 @@ SENTENCES = [
         observed(last_window=None, last_search=None),
         (
             "The data is there up to 2021-01-26 05:30 UTC, and nothing was counted of this "
-            "experiment in the last four weeks."
+            "experiment in the last two weeks."
         ),
     ),
     (

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
         Sequence,
     )
 
-    import pyarrow as pa
-
     from expmon.catalog.model import Dataset, Names
     from expmon.export.rendering import ExportFile
     from expmon.export.store import Store
     from expmon.warehouse.protocol import Warehouse
+
+    Row = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
@@ -139,14 +139,15 @@ class Exporter:
             claim.finish()
         return self._result(tuple(chosen), exported, changed)
 
-    def _metadata(self, slugs: Sequence[str] | None = None) -> pa.Table:
+    def _metadata(self, slugs: Sequence[str] | None = None) -> list[Row]:
         """Of these experiments, or of the active ones; health of a run within two days."""
         today, start = self.as_of.date(), self.as_of - _HEALTH_DAYS * DAY
         parameters: dict[str, Any] = {"today": today, "start": start, "end": self.as_of}
         if slugs is not None:
             parameters["slugs"] = list(slugs)
         statement = export_metadata(self.names, is_named=slugs is not None)
-        return self.warehouse.query(statement, parameters)
+        rows: list[Row] = self.warehouse.query(statement, parameters).to_pylist()
+        return rows
 
     def _first_day(self, slug: str) -> date | None:
         rows = self.warehouse.query(first_time(self.names, EXPORTED), {"slug": slug})
@@ -212,10 +213,10 @@ class Exporter:
                 yield slug.as_py(), dataset.as_py(), Points.of(points.values)
         yield from ((slug, dataset, Points()) for slug, dataset in waiting)
 
-    def _through(self, metadata: pa.Table) -> dict[str, datetime]:
+    def _through(self, metadata: Sequence[Row]) -> dict[str, datetime]:
         """The latest window that each dataset has been derived for."""
         latest = latest_window(self.as_of)
-        written = {row["relation"]: row for row in metadata.to_pylist() if row["relation"]}
+        written = {row["relation"]: row for row in metadata if row["relation"]}
         found = {}
         for dataset in EXPORTED:
             row = written.get(dataset.table.name)
@@ -240,17 +241,17 @@ class Exporter:
         return Export(self.as_of, experiments, tuple(changed), unchanged, skipped, idle)
 
 
-def _starts(metadata: pa.Table) -> Iterator[tuple[str, date | None]]:
-    for row in metadata.to_pylist():
+def _starts(metadata: Sequence[Row]) -> Iterator[tuple[str, date | None]]:
+    for row in metadata:
         if row["slug"] is not None:
             yield row["slug"], row["start_date"]
 
 
 def _health(
-    metadata: pa.Table, slugs: Collection[str]
+    metadata: Sequence[Row], slugs: Collection[str]
 ) -> tuple[list[ExportFile], dict[str, datetime]]:
     """The files of what the last live run found of the experiments' health, and when it did."""
-    rows = [row for row in metadata.to_pylist() if row["experiment"] is not None]
+    rows = [row for row in metadata if row["experiment"] is not None]
     rows.sort(key=itemgetter("experiment", "check_name", "branch"))
     found = {slug: list(own) for slug, own in groupby(rows, key=itemgetter("experiment"))}
     of_all = found.pop("", [])
@@ -259,8 +260,8 @@ def _health(
     return told, looked
 
 
-def _past(metadata: pa.Table) -> datetime | None:
+def _past(metadata: Sequence[Row]) -> datetime | None:
     """The latest ``as_of`` of what has been written of days before today."""
     tables = {dataset.table.name for dataset in EXPORTED}
-    found = [row["past_as_of"] for row in metadata.to_pylist() if row["relation"] in tables]
+    found = [row["past_as_of"] for row in metadata if row["relation"] in tables]
     return max((time.astimezone(UTC) for time in found if time is not None), default=None)

@@ -264,7 +264,7 @@ class Reading:
             Observed(
                 experiment,
                 self.as_of,
-                *self._compared(experiment, counted.get(experiment.slug, {})),
+                *self._compared(experiment, counted, hours),
                 hours.get(experiment.slug, {}),
                 feed,
                 last.get(experiment.slug),
@@ -310,14 +310,14 @@ class Reading:
         """What was counted up to a moment, in the phases of each experiment and between them.
 
         Args:
-            experiments: those without phases are left out.
+            experiments: those without a start or phases are left out.
             day: whose totals are gone on with.
             until: the moment, at most that of the report.
         """
         spans: dict[str, list[Span]] = {}
         for experiment in experiments:
-            if phases := self._phases_of(experiment):
-                own = [Span.of(phase) for phase in phases]
+            own = [Span.of(phase) for phase in self._phases_of(experiment)]
+            if own or experiment.start_date is not None:
                 every = [*own, *gaps(own, *life_of(experiment, self.as_of))]
                 spans[experiment.slug] = [s for span in every if (s := span.until(until))]
         spans = {slug: own for slug, own in spans.items() if own}
@@ -338,11 +338,16 @@ class Reading:
         return totals.completed(rows)
 
     def _compared(
-        self, experiment: Experiment, counted: Counted
+        self,
+        experiment: Experiment,
+        counted: Mapping[str, Counted],
+        hours: Mapping[str, Mapping[datetime, Counts]],
     ) -> tuple[tuple[Phase, ...], Counts]:
-        """The phases with their counts, and what was counted between them."""
-        counts = {s: {b: as_counts(c) for b, c in of.items()} for s, of in counted.items()}
-        phases = self._phases_of(experiment) if counts else []
+        """The phases with their counts, and what was counted outside of them."""
+        if (found := counted.get(experiment.slug)) is None:
+            return (), sum_of(hours.get(experiment.slug, {}).values())
+        counts = {s: {b: as_counts(c) for b, c in of.items()} for s, of in found.items()}
+        phases = self._phases_of(experiment)
         between = [c for span in counts if not span.branches for c in counts[span].values()]
         return tuple(replace(p, counts=counts[Span.of(p)]) for p in phases), sum_of(between)
 

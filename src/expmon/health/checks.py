@@ -234,7 +234,7 @@ def freshness(observed: Observed, settings: HealthSettings) -> HealthFinding:
         )
     until = f"The data is there up to {_time(feed.until)}" if feed.until else "There is no data yet"
     if last is None:
-        sentence = f"{until}, and nothing was counted of this experiment in the last four weeks."
+        sentence = f"{until}, and nothing was counted of this experiment in the last two weeks."
     elif observed.as_of - last <= HOUR:
         sentence = f"{until}."
     else:
@@ -453,7 +453,7 @@ def _nobody(observed: Observed) -> HealthFinding:
     start, data = observed.experiment.start_date, observed.feed.first_day
     verdict, sentence = Verdict.NOT_ENOUGH_DATA, "Nobody has enrolled yet."
     if start is None or not observed.is_whole:
-        sentence = "Nobody has enrolled in the last four weeks."
+        sentence = "Nobody has enrolled in the last two weeks."
         return _not_enrolled(observed, verdict, sentence)
     # The metadata has the day of the start, not the hour; the data may begin later.
     begins = start if data is None else max(start, data)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from expmon.windows import HOUR, day_start, floor
+from expmon.windows import HOUR, floor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date, datetime
 
-HISTORY = timedelta(days=28)
+HISTORY = timedelta(days=14)
 """So far back hours are looked at."""
 
 
@@ -113,8 +113,8 @@ class Observed:
 
     Attributes:
         phases: in order; none where no branches are compared.
-        between: what was counted of an experiment with phases outside of them, from its start to
-            its end.
+        between: what was counted outside of the phases, from its start to its end; without a
+            start, in the last weeks.
         hours: what was counted in each hour of the last weeks that has a row.
         last_window: the start of its last window with an event.
         last_search: the start of its last window with a main ping, within two days.
@@ -137,15 +137,10 @@ class Observed:
     @property
     def is_whole(self) -> bool:
         """Whether what is counted goes back to the experiment's start."""
-        start = self.experiment.start_date
-        if start is None:
-            return False
-        return bool(self.phases) or day_start(start) >= self.as_of - HISTORY
+        return self.experiment.start_date is not None
 
     def counted(self, name: str) -> int:
-        """How many events of a kind there were; without phases, in the last weeks."""
-        if not self.phases:
-            return sum(getattr(counts, name) for counts in self.hours.values())
+        """How many events of a kind there were; without a start, in the last weeks."""
         of_phases = [counts for phase in self.phases for counts in phase.counts.values()]
         return sum(getattr(counts, name) for counts in (*of_phases, self.between))
 

@@ -182,8 +182,8 @@ class History:
 
     def _between(self, found: Sequence[Phase], as_of: datetime) -> Counts:
         """What lies outside of the phases."""
-        if not found:
-            return Counts()
+        if not found and self.experiment.start_date is None:
+            return sum_of(self._hours_before(as_of).values())
         spans = gaps(map(Span.of, found), *life_of(self.experiment, as_of))
         places = [(self._place(span.start), self._place(span.finish)) for span in spans]
         return sum_of(self._within(branch, *of) for of in places for branch in self.running)

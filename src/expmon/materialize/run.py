@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from expmon.catalog import DATASETS
+from expmon.catalog.health import TOTALS
 from expmon.catalog.model import Series
 
 if TYPE_CHECKING:
@@ -150,7 +151,9 @@ class SharedRun:
 
 def _is_tick(plan: Plan) -> bool:
     """Whether it is short enough to be lost as a whole: a run that catches up must get further."""
-    days = {step.partition.day for step in plan.steps if step.partition.id}
+    # Totals are of the day before those that recents supply.
+    own = (s for s in plan.steps if s.partition.id and s.relation != TOTALS)
+    days = {step.partition.day for step in own}
     return plan.kind == "live" and len(days) <= _DAYS_OF_A_TICK
 
 
