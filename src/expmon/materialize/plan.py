@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from expmon.catalog import DATASETS, RELATIONS, TIERS
-from expmon.catalog.health import POPULATION
+from expmon.catalog.health import POPULATION, TOTALS
 from expmon.catalog.model import Cadence, Names, Relation, Series
 from expmon.errors import InvalidTime, SourceMissing
 from expmon.materialize.carried import carried_day, closing_day, first_day
@@ -229,12 +229,17 @@ def _live(given: _Given) -> list[Step]:
         steps.append(recents_step(tiers.recents, start, given.as_of, names=given.names))
     for dataset in DATASETS.values():
         steps += derived_steps(dataset, given.as_of, given.state, names=given.names)
-    return [*steps, *health_steps(given.as_of, _closing(given, steps), names=given.names)]
+    return [*steps, *health_steps(given.as_of, _totals(given, steps), names=given.names)]
 
 
-def _closing(given: _Given, steps: Sequence[Step]) -> date | None:
-    """The day whose totals are missing or stale, now or once the steps have been written."""
+def _totals(given: _Given, steps: Sequence[Step]) -> tuple[date, str] | None:
+    """The day whose totals are missing, or stale now or once the steps have been written."""
     day, first = closing_day(given.as_of, given.state), first_day(given.state)
+    if first is None or day < first:
+        return None
+    if Partition.of_day(day) not in given.state.partitions(TOTALS):
+        return day, f"day {day} is missing"
     changes = any(s.relation == POPULATION.table and s.partition.day <= day for s in steps)
-    is_due = changes or carried_day(day + DAY, given.state) != day
-    return day if first is not None and first <= day and is_due else None
+    if changes or carried_day(day + DAY, given.state) != day:
+        return day, f"day {day} was written after its totals"
+    return None

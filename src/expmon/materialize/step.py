@@ -78,7 +78,7 @@ def step(
     return Step(relation, partition, statement, wanted, as_of, reason)
 
 
-def health_steps(as_of: datetime, closing: date | None, *, names: Names) -> list[Step]:
+def health_steps(as_of: datetime, totals: tuple[date, str] | None, *, names: Names) -> list[Step]:
     """The steps that write the planned ratios, totals, and what the health checks find.
 
     Their rows are computed in Python from what was written before them: the run fills in their
@@ -86,22 +86,16 @@ def health_steps(as_of: datetime, closing: date | None, *, names: Names) -> list
 
     Args:
         as_of: the moment of the run.
-        closing: the day whose totals are to be written, if there is one.
+        totals: the day whose totals are to be written, and why; None if there is none.
         names: where the tables lie.
     """
     ratios, health = (materialization(relation, names) for relation in (RATIOS, HEALTH))
-    totals = [
-        Step(
-            TOTALS,
-            Partition.of_day(day),
-            materialization(TOTALS, names),
-            {"day": day, "counted": ()},
-            as_of,
-            f"the totals up to day {day} are missing or stale",
-        )
-        for day in [closing]
-        if day is not None
-    ]
+    steps = []
+    if totals is not None:
+        day, reason = totals
+        given = {"day": day, "counted": ()}
+        statement = materialization(TOTALS, names)
+        steps.append(Step(TOTALS, Partition.of_day(day), statement, given, as_of, reason))
     return [
         Step(
             RATIOS,
@@ -111,7 +105,7 @@ def health_steps(as_of: datetime, closing: date | None, *, names: Names) -> list
             as_of,
             "each live run remembers the planned ratios",
         ),
-        *totals,
+        *steps,
         Step(
             HEALTH,
             Partition.of_day(as_of.date()),
