@@ -81,7 +81,7 @@ def main() -> int:
         with expmon.connect(f"duckdb://{place / 'monitoring.duckdb'}") as monitor:
             _play(monitor, place)
             survivors = []
-            for statement, cases in _cases():
+            for statement, cases in _cases(_leavings(monitor)):
                 mutants = list(_mutants(statement))
                 total += len(mutants)
                 survivors += _surviving(monitor, statement, mutants, cases)
@@ -161,7 +161,13 @@ def _play(monitor: expmon.Monitor, place: Path) -> None:
     playing.assert_as_expected(monitor, played)
 
 
-def _cases() -> Iterator[tuple[Statement, list[Parameters]]]:
+def _leavings(monitor: expmon.Monitor) -> list[datetime]:
+    """The windows in which clients left an experiment of two branches."""
+    frame = monitor.fetch_dataframe("experiment_enrollment_aggregates_live", "long")
+    return sorted({t.to_pydatetime() for t in frame[frame["unenroll_count"] > 0]["window_start"]})
+
+
+def _cases(left: list[datetime]) -> Iterator[tuple[Statement, list[Parameters]]]:
     days = [FIRST_DAY, FIRST_DAY + timedelta(days=13), FIRST_DAY + timedelta(days=14)]
     days += [date(2021, 1, 25), LAST_DAY - timedelta(days=1)]
     days += [LAST_DAY, LAST_DAY + timedelta(days=1)]
@@ -186,7 +192,7 @@ def _cases() -> Iterator[tuple[Statement, list[Parameters]]]:
             else:
                 yield statement, [_day(day, wanted) for day in days]
     yield from _reading_cases()
-    yield from _health_cases()
+    yield from _health_cases(left)
     yield from _alert_cases()
 
 
@@ -281,7 +287,7 @@ def _computed(wanted: set[str]) -> list[Parameters]:
     return [{name: {**values, "time": time}[name] for name in wanted} for time in times]
 
 
-def _health_cases() -> Iterator[tuple[Statement, list[Parameters]]]:
+def _health_cases(left: list[datetime]) -> Iterator[tuple[Statement, list[Parameters]]]:
     todays = [FIRST_DAY, LAST_DAY, date(2021, 2, 4), date(2021, 2, 5), date(2021, 2, 14)]
     yield health.metadata(NAMES, is_named=False), [{"today": today} for today in todays]
     yield health.metadata(NAMES, is_named=True), [{"slugs": ["long", "twice", "nobody"]}]
@@ -292,32 +298,33 @@ def _health_cases() -> Iterator[tuple[Statement, list[Parameters]]]:
     spans = [
         {"start": day_start(day), "end": end}
         for day in (FIRST_DAY, LAST_DAY - timedelta(days=1), LAST_DAY)
-        for end in (day_start(LAST_DAY) + timedelta(hours=10), OVERLAP)
+        for end in (day_start(LAST_DAY) + timedelta(hours=10), OVERLAP, left[-1])
     ]
+    spans += [{"start": left[n], "end": left[n] + timedelta(hours=1)} for n in (0, -1)]
     for statement in (health.hours(NAMES), health.windows(NAMES), health.searches(NAMES)):
         yield statement, [{"slugs": some, **span} for span in spans for some in (slugs, slugs[:1])]
-    phases = [
-        {"slug": slug, "number": number, "start": start, "finish": finish, "branch": branch}
-        for slug in slugs
-        for number, (start, finish) in enumerate(
-            [
-                (day_start(FIRST_DAY), day_start(LAST_DAY) - timedelta(days=2)),
-                (day_start(LAST_DAY) - timedelta(days=2), OVERLAP),
-            ]
-        )
-        for branch in ("a", "b")
-    ]
-    yield (
-        health.totals(NAMES),
-        [
-            {"slugs": some, "phases": given, **span}
-            for span in spans
-            for some, given in ((slugs, phases), (slugs[:1], phases), (slugs, phases[:3]))
-        ],
-    )
+    yield health.totals(NAMES), list(_totals(left))
     moments = [OVERLAP + timedelta(minutes=n) for n in (-24, -23, 0, 1)]
     pairs = [(start, end) for start in moments for end in moments if start <= end]
     yield health.previous(NAMES), [{"start": start, "end": end} for start, end in pairs]
+
+
+def _totals(left: list[datetime]) -> Iterator[Parameters]:
+    """Phases with borders at windows in which clients left, and phases of such a window alone."""
+    first, slugs = day_start(FIRST_DAY), ["long", "starts", "pair"]
+    given = {"start": first, "end": OVERLAP}
+    for time in (left[0], left[len(left) // 3], left[len(left) // 2], left[-1]):
+        after = time + timedelta(minutes=5)
+        for spans in ([(first, time), (time, OVERLAP)], [(first, after), (time, after)]):
+            phases = [
+                {"slug": slug, "number": n, "start": start, "finish": finish, "branch": branch}
+                for slug in slugs
+                for n, (start, finish) in enumerate(spans)
+                for branch in ("a", "b")
+            ]
+            yield {"slugs": slugs, "phases": phases, **given}
+            yield {"slugs": slugs[:1], "phases": phases[:3], **given}
+    yield {"slugs": slugs, "phases": phases, "start": day_start(LAST_DAY), "end": left[-1]}
 
 
 def _alert_cases() -> Iterator[tuple[Statement, list[Parameters]]]:

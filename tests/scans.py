@@ -63,7 +63,7 @@ def scanned(
             )
             query = where(select(column).from_("calendar"))
             for condition in conditions:
-                query = query.where(condition.copy())
+                query = query.where(condition.transform(_bare))
             asked = duckdb_sql(Statement("scan", query))
             row = database.execute(
                 f"SELECT CAST(MIN({column}) AS VARCHAR), CAST(MAX({column}) AS VARCHAR), COUNT(*) "
@@ -72,6 +72,11 @@ def scanned(
             ).fetchone()
             found.append((name, *row))
     return found
+
+
+def _bare(node: exp.Expr) -> exp.Expr:
+    """A column without the name of its table."""
+    return exp.column(node.name) if isinstance(node, exp.Column) else node
 
 
 def _prunes(condition: exp.Expr, column: str) -> bool:
