@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from expmon.catalog import RELATIONS
+from expmon.catalog.health import TOTALS
 from expmon.catalog.model import Cadence
 from expmon.errors import InvalidTime, SourceMissing
 from expmon.materialize.plan import backfill, plan
@@ -213,7 +214,8 @@ def steady(*, day=30, hours=6, live="2021-01-31T06:35"):
         if relation.cadence is Cadence.LIVE and relation.partitioning:
             for second, d in enumerate([*days, "20210131"]):
                 as_of = live if d == "20210131" else "2021-01-31T00:00"
-                entries[relation.name, d] = written(10 + 2 * second, as_of=as_of)
+                later = 20 if relation == TOTALS else 0  # after what they are computed from
+                entries[relation.name, d] = written(10 + 2 * second + later, as_of=as_of)
     entries.pop((ACTIVE, "20210128"))
     return entries
 

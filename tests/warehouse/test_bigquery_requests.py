@@ -196,14 +196,15 @@ def test_what_was_written_is_told_by_its_job(sent, whole):
         "bytes": "0",
     }
     assert [value["partition"] for value in found] == ["20210126", "2021012605", "", "20210126"]
-    hourly = [
+    kept_a_while = [
         "telemetry_derived.experiment_enrollment_aggregates_hourly_v1",
         "telemetry_derived.experiment_search_aggregates_hourly_v1",
+        "telemetry_derived.experiment_totals_v1",
     ]
     assert expiring == {
         "name": "expiring",
         "parameterType": {"type": "ARRAY", "arrayType": {"type": "STRING"}},
-        "parameterValue": {"arrayValues": [{"value": name} for name in hourly]},
+        "parameterValue": {"arrayValues": [{"value": name} for name in kept_a_while]},
     }
     assert oldest["parameterValue"] == {"value": "2021011305"}
     assert "destinationTable" not in query
@@ -329,7 +330,8 @@ def test_every_tables_job_has_an_id_and_labels_that_bigquery_takes():
     warehouse = BigQueryWarehouse(BigQuerySettings("jobs"), names, lambda: None)
     warehouse._jobs = recorder = Recorder()
     written = [relation for relation in RELATIONS.values() if relation.cadence]
-    of_health = {made.relation.name: made for made in health_steps(AS_OF, names=names)}
+    steps = health_steps(AS_OF, (AS_OF.date(), "it is missing"), names=names)
+    of_health = {made.relation.name: made for made in steps}
     for relation in written:
         if relation.name in of_health:
             made = of_health[relation.name]

@@ -390,12 +390,14 @@ def test_a_day_that_was_rewritten_by_hand_makes_what_is_derived_of_it_stale_and_
         "experiments_daily_active_clients_v1$20210126",
     ]
     # Of the live run's steps those of the day are enough here.
-    derived = [s for s in monitor.plan("live", now).steps if s.partition.id == "20210126"]
+    tables = [dataset.table for dataset in DATASETS.values()]
+    steps = [s for s in monitor.plan("live", now).steps if s.relation in tables]
+    derived = [s for s in steps if s.partition.id == "20210126"]
     assert {s.reason for s in derived} == {"day 2021-01-26 is missing"}
     written = list(monitor.warehouse.write(step.write for step in derived))
     assert len(written) == len(DATASETS) - 1  # active clients of that day are for the next one
-    stale = [s for s in monitor.plan("live", now).steps if s.partition.id == "20210126"]
-    assert stale == []
+    steps = [s for s in monitor.plan("live", now).steps if s.relation in tables]
+    assert [s for s in steps if s.partition.id == "20210126"] == []
     daily = ENROLLMENT.daily
     by_hand(emptied, daily, "20210126", copied(emptied, daily, "branch = 'b'"))
     again = monitor.run("daily", now)
@@ -403,7 +405,7 @@ def test_a_day_that_was_rewritten_by_hand_makes_what_is_derived_of_it_stale_and_
     found = {
         s.relation.table: s.reason
         for s in monitor.plan("live", now).steps
-        if s.partition.id == "20210126"
+        if s.partition.id == "20210126" and s.relation in tables
     }
     assert sorted(found) == [
         "experiment_enrollment_cumulative_population_estimate_v1",
