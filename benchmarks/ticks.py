@@ -8,8 +8,8 @@ in the hours of the last 14 days and in the derived tables; pings of every day; 
 which all of them began on the first day; and the memo that says so. A first tick, which is not
 counted, makes it whole. Then ticks follow every five minutes, one of each warehouse in turn; before
 each its plan must be a tick's: recents, today's derived partitions, and what health checks keep.
-Cumulative series look at 14 days of the aggregates and health checks at 28, which are not yet there
-after 10: beside the ratio to those stands the one to the history before.
+Cumulative series and health checks look at 14 days of the aggregates, which are not yet there after
+10: beside the ratio to those stands the one to the history before.
 
 Rows read are what DuckDB's profile says that the scans of stored tables went through, over all
 statements of one tick, bookkeeping included. Row groups (122,880 rows) that min/max indexes exclude
