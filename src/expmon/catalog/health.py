@@ -37,8 +37,10 @@ TOTALS = Relation(
     (
         Column("day", "DATE", "The day, up to whose end it was counted"),
         Column("experiment", "STRING", "Slug of the experiment"),
-        Column("start", "TIMESTAMP", "Since when: the start of a phase, or of the experiment"),
-        Column("finish", "TIMESTAMP", "Until when: the end of the phase, or of the day"),
+        Column(
+            "start", "TIMESTAMP", "Since when: the start of a phase, or of a time between phases"
+        ),
+        Column("finish", "TIMESTAMP", "Until when: its end, or that of the day"),
         Column("branch", "STRING", "Slug of the branch; NULL in a row that counts nothing"),
         Column("is_planned", "BOOL", "Whether the phase plans clients for the branch"),
         *(Column(f"{event}_count", "INT64", f"Number of events: {event}") for event in EVENTS),

@@ -142,7 +142,10 @@ class Reading:
         return HealthReport(self.as_of, tuple(self.with_times(findings)), settings.alpha)
 
     def seen(self) -> list[dict[str, Any]]:
-        """The rows that the table of ratios has after a live run: its own, and what is new."""
+        """The rows that the table of ratios has after a live run: its own, and what is new.
+
+        What the run looks at after that knows what is new as well, without reading it again.
+        """
         versions = self.versions
         for experiment in self.active:
             if not experiment.ratios:
