@@ -262,6 +262,22 @@ def test_a_report_takes_the_same_queries_however_many_experiments_there_are(play
     assert sorted(queries) == sorted(expected)
 
 
+def test_a_live_run_asks_for_the_metadata_and_the_ratios_once_and_knows_new_ratios(played):
+    plan(played, "exp", {"a": 1, "b": 3})
+    counting = Counting(played.warehouse)
+    later = NOW + TICK
+    Monitor(counting, MemoryStore(), played.settings).run("live", later)
+    queries = [name.removeprefix("health_") for name in counting.queries if "health_" in name]
+    expected = ["metadata", "hours", "searches", "ratios", "carried", "totals", "previous"]
+    assert sorted(queries) == sorted(expected)
+    # The new ratios were seen by this very run, whose clients have yet to hear of them.
+    seen = assess.Reading(played.warehouse, played.settings, later).versions["exp"]
+    assert [(v.first, v.ratios) for v in seen][1:] == [(later, {"a": 1, "b": 3})]
+    said = {f.check: f.sentence for f in played.health_active(later).of("exp").findings}
+    kept_now = rows(played, HEALTH.name, "time", "experiment", "check_name", "sentence")
+    assert {r[2]: r[3] for r in kept_now if r[:2] == (later, "exp")} == said
+
+
 def test_an_experiment_without_metadata_is_looked_at_when_named(played):
     report = played.health("bare", NOW)
     verdicts = {f.check: str(f.verdict) for f in report.findings}
