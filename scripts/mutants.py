@@ -44,6 +44,9 @@ Mutant = tuple[str, Statement]
 GOAL = 0.95
 NAMES = Names()
 LATER = datetime(2021, 2, 13, 0, 33, tzinfo=UTC)
+TODAYS = (FIRST_DAY, LAST_DAY, date(2021, 2, 4), date(2021, 2, 5), date(2021, 2, 14))
+MOMENTS = tuple(OVERLAP + timedelta(minutes=n) for n in (-24, -23, 0, 1))
+"""At, just before and just after the two live runs."""
 
 
 MESSAGES = [
@@ -230,12 +233,11 @@ def _reading_cases() -> Iterator[tuple[Statement, list[Parameters]]]:
             [{"slug": slug, "branch": branch, **given} for slug, branch, given in cases],
         )
         yield reading.fetch(relation, NAMES, ()), [{"slug": "pair"}, {"slug": "long"}]
-    todays = [FIRST_DAY, LAST_DAY, date(2021, 2, 4), date(2021, 2, 5), date(2021, 2, 14)]
-    yield reading.active_experiments(NAMES), [{"today": today} for today in todays]
+    yield reading.active_experiments(NAMES), [{"today": today} for today in TODAYS]
     ends = [OVERLAP, OVERLAP - timedelta(minutes=23), OVERLAP - timedelta(minutes=24)]
     looked = [{"start": end - timedelta(days=2), "end": end} for end in ends]
     looked += [{"start": ends[1], "end": ends[1]}, {"start": ends[0], "end": ends[0]}]
-    given = [{"today": t, **span} for t, span in zip(todays, looked, strict=True)]
+    given = [{"today": t, **span} for t, span in zip(TODAYS, looked, strict=True)]
     yield reading.export_metadata(NAMES, is_named=False), given
     named = {"slugs": ["long", "twice", "nobody"]}
     yield reading.export_metadata(NAMES, is_named=True), [{**case, **named} for case in given]
@@ -288,8 +290,7 @@ def _computed(wanted: set[str]) -> list[Parameters]:
 
 
 def _health_cases(left: list[datetime]) -> Iterator[tuple[Statement, list[Parameters]]]:
-    todays = [FIRST_DAY, LAST_DAY, date(2021, 2, 4), date(2021, 2, 5), date(2021, 2, 14)]
-    yield health.metadata(NAMES, is_named=False), [{"today": today} for today in todays]
+    yield health.metadata(NAMES, is_named=False), [{"today": today} for today in TODAYS]
     yield health.metadata(NAMES, is_named=True), [{"slugs": ["long", "twice", "nobody"]}]
     yield health.ratios(NAMES), [{}]
     days = [LAST_DAY - timedelta(days=n) for n in range(3)]
@@ -304,8 +305,7 @@ def _health_cases(left: list[datetime]) -> Iterator[tuple[Statement, list[Parame
     for statement in (health.hours(NAMES), health.windows(NAMES), health.searches(NAMES)):
         yield statement, [{"slugs": some, **span} for span in spans for some in (slugs, slugs[:1])]
     yield health.totals(NAMES), list(_totals(left))
-    moments = [OVERLAP + timedelta(minutes=n) for n in (-24, -23, 0, 1)]
-    pairs = [(start, end) for start in moments for end in moments if start <= end]
+    pairs = [(start, end) for start in MOMENTS for end in MOMENTS if start <= end]
     yield health.previous(NAMES), [{"start": start, "end": end} for start, end in pairs]
 
 
@@ -331,13 +331,12 @@ def _alert_cases() -> Iterator[tuple[Statement, list[Parameters]]]:
     yield alerts.looked(NAMES), [{}]
     yield alerts.unsettled(NAMES), [{}]
     opened = [{"experiment": "long", "check_name": "split"}]
-    moments = [OVERLAP + timedelta(minutes=n) for n in (-24, -23, 0, 1)]
     yield (
         alerts.standings(NAMES),
         [
             {"start": start, "end": end, "opened": some}
-            for start in moments
-            for end in moments
+            for start in MOMENTS
+            for end in MOMENTS
             if start <= end
             for some in ([], opened)
         ],
