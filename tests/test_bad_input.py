@@ -30,7 +30,7 @@ from playing import at
 
 OVERALL = "experiment_enrollment_overall"
 NOW = at("2021-01-26T05:00")
-NAIVE = datetime(2021, 1, 26, 5)  # noqa: DTZ001
+NAIVE = datetime(2021, 1, 26, 5)  # noqa: DTZ001 - it is to be refused
 DAY, NEXT = date(2021, 1, 25), date(2021, 1, 26)
 
 

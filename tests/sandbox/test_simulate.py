@@ -423,7 +423,7 @@ def test_an_experiment_that_makes_no_sense_is_refused(changed, reason):
 @pytest.mark.parametrize("edge", ["start", "end"])
 def test_an_experiment_with_a_naive_time_is_refused(edge):
     with pytest.raises(InvalidTime, match=f"{edge} of x = 2021-01-25T00:00:00 has no time zone"):
-        experiment(**{edge: datetime(2021, 1, 25)})  # noqa: DTZ001
+        experiment(**{edge: datetime(2021, 1, 25)})  # noqa: DTZ001 - it is about those
 
 
 @pytest.mark.parametrize(("days", "clients"), [(0, 1), (1, 0), (-1, 5)])

@@ -7,6 +7,7 @@ import socket
 import time
 import warnings
 from datetime import timedelta
+from operator import itemgetter
 
 import pytest
 import sqlglot
@@ -49,7 +50,10 @@ def failed_jobs():
     """The job is begun, and then fails for lack of a permission."""
     error = {"reason": "accessDenied", "message": "Access Denied: table"}
     status = {"state": "DONE", "errorResult": error, "errors": [error]}
-    rewrite = lambda document: {**document, "status": status}  # noqa: E731
+
+    def rewrite(document):
+        return {**document, "status": status}
+
     return Fault(method="POST", path="/jobs", action="rewrite", rewrite=rewrite)
 
 
@@ -154,7 +158,7 @@ def test_rows_come_over_rest_where_the_storage_api_is_refused_and_one_warning_sa
     assert "roles/bigquery.readSessionUser" in str(warning.message)
     assert place.names.data in str(warning.message)
     assert storage.asked == 1
-    key = lambda row: row["number"]  # noqa: E731
+    key = itemgetter("number")
     rows = [
         {
             "number": n,

@@ -318,11 +318,10 @@ class FailingClient:
             return "rows"
 
         error = {"reason": why} if why else None
-        done = lambda **_: True  # noqa: E731
         return SimpleNamespace(
             job_id=job_id,
             result=result,
-            done=done,
+            done=lambda **_: True,
             error_result=error,
             write_disposition=None,
         )

@@ -24,7 +24,12 @@ from expmon.errors import StoreError
     help="Where to write it: a file, or with --all a directory.",
 )
 @click.pass_obj
-def report(options: Options, slug: str | None, is_all: bool, place: Path) -> None:  # noqa: FBT001
+def report(
+    options: Options,
+    slug: str | None,
+    is_all: bool,  # noqa: FBT001 - click gives it by its name
+    place: Path,
+) -> None:
     """Make a page of an experiment, or a site of all, from the exported files.
 
     A page is one file that needs no other: charts, totals by branch, and how fresh they are. It

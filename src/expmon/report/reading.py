@@ -251,7 +251,7 @@ class Exports:
         except StoreConflict:  # an export has gone on since the index was read
             fresh = self.of(self.store)
             self.as_of = fresh.as_of
-            self._entries, self._health = fresh._entries, fresh._health  # noqa: SLF001
+            self._entries, self._health = fresh._entries, fresh._health  # noqa: SLF001 - own
             return self._read(slug)
 
     def _read(self, slug: str) -> Experiment:
