@@ -4,17 +4,18 @@
 
 Each length of history has an embedded warehouse of its own, as it is at noon of a day after so many
 final days: 50 experiments with three branches that have a row in every window, in the daily tables,
-in the hours of the last 14 days and in the derived tables; pings of every day; their metadata, by
-which all of them began on the first day; and the memo that says so. A first tick, which is not
-counted, makes it whole. Then ticks follow every five minutes, one of each warehouse in turn; before
-each its plan must be a tick's: recents, today's derived partitions, and what health checks keep.
-Cumulative series and health checks look at 14 days of the aggregates, which are not yet there after
-10: beside the ratio to those stands the one to the history before.
+in the hours of the last 14 days, in the sums by the hour and in the derived tables; pings of every
+day; their metadata, by which all of them began on the first day; and the memo that says so. A first
+tick, which is not counted, makes it whole. Then ticks follow every five minutes, one of each
+warehouse in turn; before each its plan must be a tick's: recents, today's derived partitions, and
+what health checks keep. Beside the ratio to 10 days stands the one to the history before.
 
-Rows read are what DuckDB's profile says that the scans of stored tables went through, over all
-statements of one tick, bookkeeping included. Row groups (122,880 rows) that min/max indexes exclude
-don't count; those that are looked at count whole, whatever the filters let through. On BigQuery
-partitions take the place of row groups. The tick that is profiled is not one of those timed.
+Rows read are those that the scans of stored tables hand on, by DuckDB's profile, over all
+statements of one tick, bookkeeping included: what a statement's bounds leave. For that DuckDB goes
+through row groups, of 122,880 rows or what there is of the last one, which its min/max indexes
+don't exclude; their rows stand beside it. That depends on how the days happen to lie in them, and a
+table of fewer rows is gone through as a whole. BigQuery has partitions in their place, which are
+the bounds. The tick that is profiled is not one of those timed.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ LATEST_HOUR = MIDNIGHT + 11 * HOUR
 NOON = MIDNIGHT + 12 * HOUR
 HOURLY_DAYS = 14
 BRANCHES = 3
+GONE_THROUGH = "row groups"
 ROWS_GOAL, TIME_GOAL = 0.10, 0.25
 
 
@@ -74,6 +76,7 @@ def lines(*, quick: bool) -> Iterator[Line]:
         sides = {str(days): clocked.seconds for days, clocked in warehouses.items()}
         taken = alternately(sides, size.runs)
         read = {days: clocked.rows() for days, clocked in warehouses.items()}
+    gone_through = {days: found.pop(GONE_THROUGH) for days, found in read.items()}
     first = HISTORIES[0]
     for days in HISTORIES:
         rows, ratio = read[days].total(), read[days].total() / read[first].total()
@@ -87,6 +90,7 @@ def lines(*, quick: bool) -> Iterator[Line]:
             detail=", ".join(
                 [
                     _beside({d: read[d].total() for d in HISTORIES}, days),
+                    f"in row groups of {gone_through[days]:,} rows",
                     *(f"{count:,} of {kind}" for kind, count in sorted(read[days].items())),
                 ]
             ),
@@ -125,7 +129,7 @@ class Clocked:
         return timed(lambda: self.monitor.run("live", self.now))
 
     def rows(self) -> Counter[str]:
-        """The rows that the next tick reads, by what they are of."""
+        """The rows that the next tick reads, by what they are of, and those of its row groups."""
         self.prepare()
         with profiled(self.monitor) as found:
             self.monitor.run("live", self.now)
@@ -149,7 +153,7 @@ class Clocked:
 
 @contextlib.contextmanager
 def profiled(monitor: Monitor) -> Iterator[Counter[str]]:
-    """The rows that scans of stored tables go through from now on."""
+    """The rows that scans of stored tables hand on, and go through, from now on."""
     found: Counter[str] = Counter()
     file = engine(monitor)._file
     connection = file.opened()
@@ -159,8 +163,9 @@ def profiled(monitor: Monitor) -> Iterator[Counter[str]]:
         def call(*arguments: Any, **options: Any) -> Any:
             result = method(*arguments, **options)
             profile = json.loads(connection.get_profiling_information())
-            for table, rows in scans(profile.get("operator", ())):
+            for table, rows, gone_through in scans(profile.get("operator", ())):
                 found[kind_of(table)] += rows
+                found[GONE_THROUGH] += gone_through
             return result
 
         return call
@@ -176,12 +181,13 @@ def profiled(monitor: Monitor) -> Iterator[Counter[str]]:
         connection.execute("PRAGMA disable_profiling")
 
 
-def scans(operators: list[dict[str, Any]]) -> Iterator[tuple[str, int]]:
-    """Each scan of a profile with its table, as ``dataset.table``, and the rows gone through."""
+def scans(operators: list[dict[str, Any]]) -> Iterator[tuple[str, int, int]]:
+    """Each scan: its table, as ``dataset.table``, the rows handed on, and those gone through."""
     for operator in operators:
         name = operator["extra_info"].get("Table", "").replace('"', "")
         if name.startswith("warehouse."):
-            yield name.removeprefix("warehouse."), operator["rows_scanned"]
+            handed_on = operator["intermediate_rows"]
+            yield name.removeprefix("warehouse."), handed_on, operator["rows_scanned"]
         yield from scans(operator.get("children", ()))
 
 
@@ -223,6 +229,9 @@ def fill_tables(monitor: Monitor, days: int, size: Size) -> None:
         ):
             times = {"start": begin, "end": end, **sizes}
             fill(monitor, relation, dict.fromkeys(tiers.measures, "1"), times)
+        times = {"start": start, "end": MIDNIGHT, **sizes, "branches": 1}
+        fill(monitor, tiers.by_hour, dict.fromkeys(tiers.measures, "1"), times, step=HOUR)
+        remember(monitor, tiers.by_hour, start, MIDNIGHT, step=DAY, lag=4 * HOUR)
         remember(monitor, tiers.daily, start, MIDNIGHT, step=DAY, lag=3 * HOUR)
         remember(monitor, tiers.hourly, hours_start, LATEST_HOUR, step=HOUR, lag=HOUR / 2)
     clients = {"active_clients": "1000"}
@@ -262,6 +271,8 @@ KEYS = {
     "branch": "'branch-' || b",
     "window_start": "time",
     "window_end": "time + INTERVAL 5 MINUTE",
+    "hour": "time",
+    "last_window": "time + INTERVAL 55 MINUTE",
     "submission_date": "CAST(time AS DATE)",
     "time": "time",
 }
@@ -328,6 +339,8 @@ def fill_pings(monitor: Monitor, path: Path, days: int, size: Size) -> None:
             {"days": days},
         )
         engine(monitor)._file.execute("DROP TABLE pings")
+        start = MIDNIGHT - days * DAY
+        remember(monitor, RELATIONS[source], start, MIDNIGHT, step=DAY, lag=0 * HOUR)
 
 
 BRANCHED = tuple((f"branch-{n}", 1) for n in range(BRANCHES))

@@ -485,6 +485,35 @@ def search_points(played: Played) -> dict[Point, Counts]:
     return summed(entries, played.as_of)
 
 
+def by_hour(played: Played, rows: Iterable[tuple[str, datetime, Sequence[int]]]) -> list[Row]:
+    """The sums of each experiment and hour of the days before that of the latest window.
+
+    Args:
+        played: what has been played.
+        rows: experiment, window and counts of each row of a live view.
+    """
+    found: dict[tuple[datetime, str], list[tuple[datetime, Sequence[int]]]] = defaultdict(list)
+    for experiment, window, counts in rows:
+        if window.date() < latest_window(played.as_of).date():
+            found[hour_of(window), experiment].append((window, counts))
+    return [
+        (hour, experiment, *map(sum, zip(*(counts for _, counts in of), strict=True)), max(of)[0])
+        for (hour, experiment), of in found.items()
+    ]
+
+
+def enrollment_by_hour(played: Played) -> list[Row]:
+    """Of enrollment events."""
+    rows = enrollment_live(played)
+    return by_hour(played, ((slug, window, counts) for _, slug, _, window, _, *counts in rows))
+
+
+def search_by_hour(played: Played) -> list[Row]:
+    """Of main pings."""
+    rows = search_live(played)
+    return by_hour(played, ((slug, window, counts[:3]) for slug, _, window, _, *counts in rows))
+
+
 def rows_from(first_day: date, rows: Iterable[Row]) -> list[Row]:
     """Rows from the day on that the derived tables begin, sorted; `time` is their first column."""
     return sorted(row for row in rows if row[0].date() >= first_day)

@@ -300,7 +300,19 @@ def tier_rows(tiers: Tiers, present: frozenset[str]) -> dict[str, list[Row]]:
         tiers.daily.name: rows("days", "the day"),
         tiers.hourly.name: rows("hours"),
         tiers.recents.name: rows("recents"),
+        tiers.by_hour.name: _by_hour(tiers.measures) if "days" in present else [],
     }
+
+
+def _by_hour(measures: Sequence[str]) -> list[Row]:
+    """One experiment just within 13 days of the leap day, one just not, one on the day before."""
+    hours = {"exp": -13 * DAY, "ü": -13 * DAY - HOUR, "": -HOUR}
+    return [
+        {"hour": hour, "experiment": experiment, "last_window": hour + n * WINDOW}
+        | {measure: n + place for place, measure in enumerate(measures)}
+        for n, (experiment, shift) in enumerate(hours.items())
+        for hour in (MIDNIGHT + shift, MIDNIGHT + shift - 2 * DAY)
+    ]
 
 
 def series_rows(*columns: str) -> list[Row]:

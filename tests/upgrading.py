@@ -60,9 +60,11 @@ def install(patch: pytest.MonkeyPatch) -> None:
 
 
 def named(tables: dict[str, list[playing.Row]]) -> dict[str, list[playing.Row]]:
-    """The rows of the tables, no branch being 'null', as they are sorted then."""
+    """The rows of the tables with branches, none of which is NULL, as they are sorted then."""
     found = {}
     for name, rows in tables.items():
+        if "branch" not in RELATIONS[name].column_names:
+            continue
         place = RELATIONS[name].column_names.index("branch")
         cells = ((*row[:place], row[place] or "null", *row[place + 1 :]) for row in rows)
         found[name] = sorted(cells, key=reference.sort_key)

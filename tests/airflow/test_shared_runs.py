@@ -13,6 +13,8 @@ from pings import event, event_ping, main_ping
 from playing import at
 
 HOURLY = "telemetry_derived.experiment_enrollment_aggregates_hourly_v1"
+BY_HOUR = "telemetry_derived.experiment_enrollment_aggregates_by_hour_v1"
+POPULATION = "telemetry_derived.experiment_enrollment_cumulative_population_estimate_v1"
 AS_OF = at("2021-01-26T03:30")
 HOURS = ["2021012600", "2021012601", "2021012602"]
 
@@ -64,6 +66,28 @@ def test_a_task_that_comes_before_an_earlier_one_leaves_no_gap(url):
 def test_a_task_that_comes_again_writes_nothing(url):
     assert write(url, HOURS[0]) == HOURS[:1]
     assert write(url, HOURS[0]) == []
+
+
+def test_a_series_is_written_with_the_sums_that_it_looks_back_at_whichever_task_comes_first(
+    url, tmp_path
+):
+    as_of, later = AS_OF + timedelta(days=1), AS_OF + timedelta(days=1, minutes=5)
+    with expmon.connect(url) as monitor:
+        monitor.run("hourly", as_of)
+        recents = monitor.shared_run("live", as_of, run_id="one")
+        recents.write("telemetry_derived.experiment_enrollment_aggregates_recents_v1", "")
+        done = monitor.shared_run("live", as_of, run_id="one").write(POPULATION, "20210127")
+        assert [step.destination for step in done.plan.steps] == [
+            f"{BY_HOUR}$20210126",
+            f"{POPULATION}$20210126",
+            f"{POPULATION}$20210127",
+        ]
+        found = playing.rows(monitor, POPULATION, "time", "value")
+        assert found[-1] == (at("2021-01-27T03:25"), 3)
+        # It is awake on that day, and so it is dense.
+        assert sum(time >= at("2021-01-27T00:00") for time, _ in found) == 42
+        again = monitor.shared_run("live", later, run_id="two").write(POPULATION, "20210127")
+        assert [step.destination for step in again.plan.steps] == [f"{POPULATION}$20210127"]
 
 
 def test_another_run_that_writes_keeps_tasks_out(url):

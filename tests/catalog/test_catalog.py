@@ -12,7 +12,7 @@ def test_every_relation_comes_after_its_inputs():
     for relation in RELATIONS.values():
         assert set(relation.inputs) <= seen, relation.name
         seen.add(relation.name)
-    assert len(seen) == 45
+    assert len(seen) == 47
 
 
 def test_the_eight_datasets_have_one_schema_and_a_rollup():
@@ -41,6 +41,8 @@ def test_tables_are_written_by_the_cadence_of_the_design():
     assert set(written[Cadence.LIVE]) == {
         "experiment_enrollment_aggregates_recents_v1",
         "experiment_search_aggregates_recents_v1",
+        "experiment_enrollment_aggregates_by_hour_v1",
+        "experiment_search_aggregates_by_hour_v1",
         *(f"{name}_v1" for name in DATASETS),
         "experiment_ratios_v1",
         "experiment_totals_v1",

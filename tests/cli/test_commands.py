@@ -145,16 +145,16 @@ def test_the_version_is_printed(run):
 
 def test_deploy_says_what_it_created_and_then_that_there_is_nothing_to_do(run):
     lines = run("deploy").stdout.splitlines()
-    assert len(lines) == 46
+    assert len(lines) == 48
     assert "create table telemetry_derived.experiment_enrollment_overall_v1" in lines
     assert "create view telemetry.experiment_enrollment_overall" in lines
-    assert lines[-1] == "45 changes"
+    assert lines[-1] == "47 changes"
     assert run("deploy").stdout == "nothing to do: everything is there\n"
 
 
 def test_a_dry_run_of_deploy_lists_the_changes_and_makes_none(run, tmp_path):
     dry = run("deploy", "--dry-run").stdout.splitlines()
-    assert dry[-1] == "45 changes, not made"
+    assert dry[-1] == "47 changes, not made"
     assert list(tmp_path.rglob("*.duckdb*")) == []
     assert run("deploy").stdout.splitlines()[:-1] == dry[:-1]
     assert run("deploy", "--dry-run").stdout == "nothing to do: everything is there\n"
@@ -224,7 +224,7 @@ def test_a_live_run_that_comes_too_late_does_nothing_and_says_so(played):
 
 def test_status_is_fresh_after_the_runs(played):
     lines = [line for line in words(played("status", "--as-of", AS_OF).stdout) if "_v1" in line[0]]
-    assert len(lines) == 19
+    assert len(lines) == 21
     assert {line[-1] for line in lines} == {"fresh"}
     overall = ["experiment_enrollment_overall_v1", "live", "day", "2021-01-26"]
     assert [*overall, "0", "min", "0", "0", "5", "fresh"] in lines
@@ -244,7 +244,7 @@ def test_status_says_what_is_late_and_which_command_helps(played):
 def test_status_is_given_to_programs_as_json(played):
     text = played("status", "--as-of", "2021-01-26T05:00Z", "--format", "json", status=1).stdout
     records = {record["relation"]: record for record in map(json.loads, text.splitlines())}
-    assert len(records) == 19
+    assert len(records) == 21
     hourly = records["telemetry_derived.experiment_enrollment_aggregates_hourly_v1"]
     assert hourly == {
         "relation": "telemetry_derived.experiment_enrollment_aggregates_hourly_v1",
@@ -415,10 +415,10 @@ def test_export_of_named_experiments_takes_those_and_the_datasets_named(played, 
 def test_backfill_writes_the_days_from_start_to_just_before_end(played):
     text = played("backfill", "2021-01-25", "2021-01-26", "--as-of", AS_OF).stdout
     written = {line[0] for line in words(text) if "." in line[0]}
-    assert len(written) == 12
+    assert len(written) == 14
     assert "telemetry_derived.experiment_enrollment_aggregates_v1$20210125" in written
     assert "telemetry_derived.experiment_enrollment_daily_active_population_v1$20210126" in written
-    assert text.endswith("12 partitions or tables written\n")
+    assert text.endswith("14 partitions or tables written\n")
 
 
 def test_sql_prints_the_statement_with_its_parameters_above_it(run):
@@ -443,14 +443,14 @@ def test_datasets_prints_the_whole_catalogue(run):
 
 def test_datasets_prints_all_of_one_relation(run):
     lines = words(run("datasets", "experiment_cumulative_ad_clicks").stdout)
-    table = "telemetry_derived.experiment_search_aggregates"
+    table, tiers = "telemetry_derived.experiment_search_aggregates", ("", "_hourly", "_recents")
     facts = [
         ["relation:", "telemetry_derived.experiment_cumulative_ad_clicks_v1"],
         ["kind:", "table"],
         ["written:", "live"],
         ["partitioned", "by:", "DAY", "of", "time"],
         ["clustered", "by:", "experiment,", "branch"],
-        ["inputs:", f"{table}_v1,", f"{table}_hourly_v1,", f"{table}_recents_v1"],
+        ["inputs:", *(f"{table}{t}_v1," for t in tiers), f"{table}_by_hour_v1"],
         ["series:", "cumulative"],
         ["rolls", "up", "by:", "LAST"],
     ]

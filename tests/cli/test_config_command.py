@@ -92,7 +92,7 @@ def test_tables_are_printed_where_they_really_lie(expmon, monkeypatch):
     found = rows(printed)
     start = found.index(["relation", "table", "behind it"])
     tables = {row[0]: row[1:] for row in found[start + 2 :]}
-    assert len(tables) == 45
+    assert len(tables) == 47
     assert tables["telemetry_live.main_v4"] == ["p.telemetry_live.main_v4", "p.raw.main"]
     assert tables["telemetry_live.event_v4"] == ["p.telemetry_live.event_v4"]
     assert tables[CLIENTS] == [f"p.{CLIENTS}", "p.derived.clients_daily_v6"]

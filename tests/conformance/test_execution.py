@@ -75,6 +75,14 @@ def tier_sets(tiers):
     return [Case({}, tricky.tier_rows(tiers, present)) for present in tricky.TIER_SETS]
 
 
+def hours_of_days(tiers):
+    return [
+        Case({"day": LEAP_DAY + n * DAY}, tricky.tier_rows(tiers, present))
+        for present in tricky.TIER_SETS
+        for n in (-1, 0)
+    ]
+
+
 def derived(dataset):
     """Every set of tiers in the day's first hour; whole days, today's and yesterday's."""
     if dataset.series is Series.DAILY:
@@ -305,11 +313,15 @@ def judging(label, tiers):
     taken = {parameter.name for parameter in JUDGED[label].parameters}
     return [
         Case(
-            {name: value for name, value in (given | {"end": end}).items() if name in taken},
+            {
+                name: value
+                for name, value in (given | {"since": since, "end": end}).items()
+                if name in taken
+            },
             {**tricky.tier_rows(tiers, present), table: population},
         )
         for present in tricky.TIER_SETS
-        for end in (MIDNIGHT + HOUR + TICK, MIDNIGHT + 2 * DAY)
+        for end, since in ((MIDNIGHT + HOUR + TICK, MIDNIGHT), (MIDNIGHT + 2 * DAY, MIDNIGHT - DAY))
     ]
 
 
@@ -511,6 +523,7 @@ CASES = {
     SEARCH.recents.name: lambda: live_counts(PINGS),
     ACTIVE_CLIENTS.name: lambda: final_counts({CLIENTS_DAILY.name: tricky.daily_clients()}),
     **{tiers.live.name: lambda tiers=tiers: tier_sets(tiers) for tiers in TIERS},
+    **{tiers.by_hour.name: lambda tiers=tiers: hours_of_days(tiers) for tiers in TIERS},
     **{d.table.name: lambda d=d: derived(d) for d in DATASETS.values()},
     **{view.name: lambda view=view: [Case({}, behind(view))] for view in FETCHABLE.values()},
     STABLE_MAIN_V4.name: lambda: [Case({}, PINGS)],

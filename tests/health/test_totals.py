@@ -13,6 +13,7 @@ import pytest
 import expmon
 import pings
 import playing
+from expmon.catalog import TIERS
 from expmon.catalog.bookkeeping import PARTITIONS
 from expmon.catalog.health import EVENTS, TOTALS
 from expmon.catalog.sources import EXPERIMENTS
@@ -145,14 +146,16 @@ def traffic(dice, start, end, number=150):
 
 
 class Spy:
-    """A warehouse that notes from when on totals are counted."""
+    """A warehouse that notes from when on totals are counted, and windows of hours are read."""
 
     def __init__(self, inner):
-        self.inner, self.starts = inner, []
+        self.inner, self.starts, self.windows = inner, [], {}
 
     def query(self, statement, parameters):
         if statement.name == "health_totals":
             self.starts.append(parameters["start"])
+        if "since" in parameters:
+            self.windows[statement.name] = parameters["since"]
         return self.inner.query(statement, parameters)
 
     def __getattr__(self, name):
@@ -167,16 +170,17 @@ def observed(warehouse, settings, as_of):
 
 
 def both_ways(path, directory, as_of, **health):
-    """What is observed, which must be what is observed without totals, and since when it reads."""
+    """What is observed, which must be so without totals and sums, and since when it reads."""
     bare = shutil.copy(path, directory / "bare.duckdb")
     found = []
     for place in (path, bare):
         with expmon.connect(f"duckdb://{place}") as monitor:
             if place == bare:
-                monitor.warehouse._file.execute(f"DELETE FROM {TOTALS.name}")
-                monitor.warehouse._file.execute(
-                    f"DELETE FROM {PARTITIONS.name} WHERE relation = '{TOTALS.name}'"
-                )
+                for relation in (TOTALS, *(tiers.by_hour for tiers in TIERS)):
+                    monitor.warehouse._file.execute(f"DELETE FROM {relation.name}")
+                    monitor.warehouse._file.execute(
+                        f"DELETE FROM {PARTITIONS.name} WHERE relation = '{relation.name}'"
+                    )
             settings = replace(monitor.settings, health=HealthSettings(**health))
             found.append(observed(monitor.warehouse, settings, as_of))
     (stored, since), (anew, _) = found
@@ -229,6 +233,21 @@ def test_a_day_that_is_written_anew_is_counted_until_its_totals_are(played, tmp_
         monitor.backfill(MONDAY.date(), TUESDAY.date(), as_of=NOON + HOUR)
     assert both_ways(played, tmp_path, NOON + HOUR)[1] == MONDAY
     assert run(played, NOON + 2 * HOUR, "live") == [26]
+
+
+def test_days_are_read_by_the_hour_up_to_the_first_that_was_written_since(played):
+    def windows_since(as_of):
+        with expmon.connect(f"duckdb://{played}") as monitor:
+            spy = Spy(monitor.warehouse)
+            Reading(spy, monitor.settings, as_of).observed(None)
+        return spy.windows["health_hours"], spy.windows["health_searches"]
+
+    assert windows_since(NOON) == (WEDNESDAY, WEDNESDAY)
+    assert windows_since(TUESDAY + 20 * HOUR) == (TUESDAY, TUESDAY)
+    run(played, NOON, "daily")
+    assert windows_since(NOON) == (TUESDAY, TUESDAY)
+    run(played, NOON + HOUR, "live")
+    assert windows_since(NOON + HOUR) == (WEDNESDAY, WEDNESDAY)
 
 
 def test_the_hours_that_recents_supply_are_no_part_of_totals(path, tmp_path):

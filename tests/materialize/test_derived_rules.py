@@ -221,6 +221,28 @@ def test_asleep_today_a_series_has_the_latest_window_alone(monitor, tmp_path):
     assert [time for (time,) in rows if time >= at("2021-01-15T00:00")] == [at("2021-01-15T10:10")]
 
 
+def test_a_row_that_comes_late_wakes_the_days_after_it(monitor, tmp_path):
+    playing.ingest(
+        monitor, tmp_path / "early", [event_ping("2021-01-01T12:00:00Z", event("enroll"))]
+    )
+    for day in (2, 10, 16):
+        monitor.run("daily", at(f"2021-01-{day:02}T03:00"))
+        monitor.run("live", at(f"2021-01-{day:02}T03:00"))
+    rows = playing.rows(monitor, DATASETS[POPULATION].table.name, "time")
+    assert [time for (time,) in rows if time.day >= 15] == [
+        at("2021-01-15T23:55"),
+        at("2021-01-16T02:55"),
+    ]
+    playing.ingest(
+        monitor, tmp_path / "late", [event_ping("2021-01-10T12:00:00Z", event("update"))]
+    )
+    monitor.run("daily", at("2021-01-16T03:02"))
+    monitor.run("live", at("2021-01-16T03:02"))
+    rows = playing.rows(monitor, DATASETS[POPULATION].table.name, "time")
+    assert sum(time.day == 15 for (time,) in rows) == 288
+    assert sum(time.day == 16 for (time,) in rows) == 37
+
+
 def test_active_clients_of_a_day_are_at_midnight_after_it(monitor, tmp_path):
     dataset = "experiment_enrollment_daily_active_population"
     pings = [

@@ -11,6 +11,7 @@ from expmon.catalog.health import TOTALS
 from expmon.catalog.model import Cadence
 from expmon.errors import InvalidTime, SourceMissing
 from expmon.materialize.plan import backfill, plan
+from expmon.materialize.run import levels
 from expmon.materialize.schedule import Schedule, Settings
 from expmon.warehouse.protocol import SourceState, State, Written
 from expmon.windows import Partition
@@ -20,6 +21,7 @@ SETTINGS = Settings()
 DAILY = "telemetry_derived.experiment_enrollment_aggregates_v1"
 HOURLY = "telemetry_derived.experiment_enrollment_aggregates_hourly_v1"
 RECENTS = "telemetry_derived.experiment_enrollment_aggregates_recents_v1"
+BY_HOUR = "telemetry_derived.experiment_enrollment_aggregates_by_hour_v1"
 SEARCH_DAILY = "telemetry_derived.experiment_search_aggregates_v1"
 CLIENTS = "telemetry_derived.experiments_daily_active_clients_v1"
 COUNT = "telemetry_derived.experiment_enrollment_overall_v1"
@@ -270,6 +272,35 @@ def test_an_hour_written_after_its_day_was_derived_makes_the_day_stale():
     assert due["20210130"] == "hour 2021-01-30T07 was written after day 2021-01-30 was derived"
 
 
+def test_the_sums_by_the_hour_of_a_finalised_day_are_written_before_what_looks_back_at_them():
+    entries = steady() | {(DAILY, "20210129"): written(100)}
+    made = planned("live", "2021-01-31T06:40", state(entries, sources("2021-01-28")))
+    place = {
+        (s.relation.name, s.partition.id): n
+        for n, group in enumerate(levels(made.steps))
+        for s in group
+    }
+    assert place[BY_HOUR, "20210129"] < min(
+        n for (name, _), n in place.items() if name == POPULATION
+    )
+    assert {key for key in place if key[0] == BY_HOUR} == {(BY_HOUR, "20210129")}
+
+
+def test_sums_by_the_hour_are_written_for_the_days_that_are_looked_back_at():
+    days = [date(2021, 1, 1) + n * timedelta(days=1) for n in range(30)]
+    entries = {(DAILY, f"{day:%Y%m%d}"): written(1) for day in days}
+    entries |= {(POPULATION, f"{d:%Y%m%d}"): written(3 + 2 * n) for n, d in enumerate(days)}
+    given = state(entries, sources("2021-01-01"))
+    assert planned("live", "2021-01-31T06:40", given, BY_HOUR) == {
+        f"{day:%Y%m%d}": f"day {day} is missing" for day in days[-14:]
+    }
+    # With the 20th to be computed anew, cumulative series look back from there.
+    given = state(entries | {(DAILY, "20210120"): written(200)}, sources("2021-01-01"))
+    assert planned("live", "2021-01-31T06:40", given, BY_HOUR) == {
+        f"{day:%Y%m%d}": f"day {day} is missing" for day in days[5:]
+    }
+
+
 def test_live_sources_make_nothing_stale():
     changed = {date(2021, 1, 31): CLOCK + timedelta(days=1)}
     given = state(steady(), sources("2021-01-28", modified=changed))
@@ -290,7 +321,7 @@ def test_a_backfill_writes_the_days_and_what_is_derived_of_them():
         partitions.setdefault(step.relation.name, []).append(step.partition.id)
     assert partitions.pop(ACTIVE) == ["20210111", "20210112"]
     assert set(map(tuple, partitions.values())) == {("20210110", "20210111")}
-    assert len(partitions) == 3 + 8
+    assert len(partitions) == 3 + 2 + 8
 
 
 @pytest.mark.parametrize(

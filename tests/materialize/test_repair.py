@@ -222,7 +222,7 @@ def test_a_backfill_changes_what_it_writes_and_the_next_live_run_what_builds_on_
         run_all(monitor)
         before = playing.tables(monitor)
         done = monitor.backfill(START, START + timedelta(days=1), as_of=NOW)
-        assert len(done.written) == len(done.plan.steps) == 3 + 9
+        assert len(done.written) == len(done.plan.steps) == 3 + 2 + 9
         assert playing.tables(monitor) == before
         live = monitor.plan("live", NOW)
         population = "telemetry_derived.experiment_enrollment_cumulative_population_estimate_v1"

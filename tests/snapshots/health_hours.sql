@@ -1,6 +1,7 @@
 -- health_hours
 -- @slugs ARRAY<STRING>
 -- @start TIMESTAMP
+-- @since TIMESTAMP
 -- @end TIMESTAMP
 WITH final_days AS (
   /* a day that has a row here is taken from nowhere else */
@@ -8,7 +9,7 @@ WITH final_days AS (
     DATE(window_start) AS day
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_v1
   WHERE
-    window_start >= @start
+    window_start >= @since
     AND window_start < TIMESTAMP_ADD(TIMESTAMP_TRUNC(@end, DAY), INTERVAL 1 DAY)
 ), written_hours AS (
   /* an hour of other days that has a row here is not recents' */
@@ -16,7 +17,7 @@ WITH final_days AS (
     TIMESTAMP_TRUNC(window_start, HOUR) AS hour
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_hourly_v1
   WHERE
-    window_start >= @start
+    window_start >= @since
     AND window_start < TIMESTAMP_ADD(TIMESTAMP_TRUNC(@end, DAY), INTERVAL 1 DAY)
 ), aggregates AS (
   SELECT
@@ -33,7 +34,7 @@ WITH final_days AS (
     validation_failed_count
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_v1
   WHERE
-    window_start >= @start AND window_start < @end AND experiment IN UNNEST(@slugs)
+    window_start >= @since AND window_start < @end AND experiment IN UNNEST(@slugs)
   UNION ALL
   SELECT
     window_start,
@@ -49,7 +50,7 @@ WITH final_days AS (
     validation_failed_count
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_hourly_v1
   WHERE
-    window_start >= @start
+    window_start >= @since
     AND window_start < @end
     AND experiment IN UNNEST(@slugs)
     AND DATE(window_start) NOT IN (
@@ -72,7 +73,7 @@ WITH final_days AS (
     validation_failed_count
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_recents_v1
   WHERE
-    window_start >= @start
+    window_start >= @since
     AND window_start < @end
     AND experiment IN UNNEST(@slugs)
     AND DATE(window_start) NOT IN (
@@ -86,6 +87,22 @@ WITH final_days AS (
       FROM written_hours
     )
 )
+SELECT
+  experiment,
+  hour,
+  enroll_count,
+  unenroll_count,
+  graduate_count,
+  update_count,
+  enroll_failed_count,
+  unenroll_failed_count,
+  update_failed_count,
+  validation_failed_count,
+  last_window
+FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_by_hour_v1
+WHERE
+  hour >= @start AND hour < @since AND experiment IN UNNEST(@slugs)
+UNION ALL
 SELECT
   experiment,
   TIMESTAMP_TRUNC(window_start, HOUR) AS hour,

@@ -7,7 +7,7 @@ WITH final_days AS (
     DATE(window_start) AS day
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_search_aggregates_v1
   WHERE
-    window_start >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY)
+    window_start >= TIMESTAMP(@day)
     AND window_start < TIMESTAMP_ADD(TIMESTAMP(@day), INTERVAL 1 DAY)
 ), written_hours AS (
   /* an hour of other days that has a row here is not recents' */
@@ -15,7 +15,7 @@ WITH final_days AS (
     TIMESTAMP_TRUNC(window_start, HOUR) AS hour
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_search_aggregates_hourly_v1
   WHERE
-    window_start >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY)
+    window_start >= TIMESTAMP(@day)
     AND window_start < TIMESTAMP_ADD(TIMESTAMP(@day), INTERVAL 1 DAY)
 ), aggregates AS (
   SELECT
@@ -25,8 +25,7 @@ WITH final_days AS (
     search_with_ads_count
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_search_aggregates_v1
   WHERE
-    window_start >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY)
-    AND window_start <= @latest_window
+    window_start >= TIMESTAMP(@day) AND window_start <= @latest_window
   UNION ALL
   SELECT
     window_start,
@@ -35,7 +34,7 @@ WITH final_days AS (
     search_with_ads_count
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_search_aggregates_hourly_v1
   WHERE
-    window_start >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY)
+    window_start >= TIMESTAMP(@day)
     AND window_start <= @latest_window
     AND DATE(window_start) NOT IN (
       SELECT
@@ -50,7 +49,7 @@ WITH final_days AS (
     search_with_ads_count
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_search_aggregates_recents_v1
   WHERE
-    window_start >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY)
+    window_start >= TIMESTAMP(@day)
     AND window_start <= @latest_window
     AND DATE(window_start) NOT IN (
       SELECT
@@ -69,8 +68,6 @@ WITH final_days AS (
     experiment,
     SUM(search_with_ads_count) AS change
   FROM aggregates
-  WHERE
-    window_start >= TIMESTAMP(@day)
   GROUP BY
     window_start,
     branch,
@@ -86,9 +83,15 @@ WITH final_days AS (
     time = TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 5 MINUTE)
 ), awake AS (
   /* experiments with a row on the day, or the 13 days before it */
-  SELECT DISTINCT
+  SELECT
     experiment
   FROM aggregates
+  UNION DISTINCT
+  SELECT
+    experiment
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_search_aggregates_by_hour_v1
+  WHERE
+    hour >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY) AND hour < TIMESTAMP(@day)
 ), first_windows AS (
   SELECT
     branch,

@@ -7,7 +7,7 @@ WITH final_days AS (
     DATE(window_start) AS day
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_v1
   WHERE
-    window_start >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY)
+    window_start >= TIMESTAMP(@day)
     AND window_start < TIMESTAMP_ADD(TIMESTAMP(@day), INTERVAL 1 DAY)
 ), written_hours AS (
   /* an hour of other days that has a row here is not recents' */
@@ -15,7 +15,7 @@ WITH final_days AS (
     TIMESTAMP_TRUNC(window_start, HOUR) AS hour
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_hourly_v1
   WHERE
-    window_start >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY)
+    window_start >= TIMESTAMP(@day)
     AND window_start < TIMESTAMP_ADD(TIMESTAMP(@day), INTERVAL 1 DAY)
 ), aggregates AS (
   SELECT
@@ -27,8 +27,7 @@ WITH final_days AS (
     graduate_count
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_v1
   WHERE
-    window_start >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY)
-    AND window_start <= @latest_window
+    window_start >= TIMESTAMP(@day) AND window_start <= @latest_window
   UNION ALL
   SELECT
     window_start,
@@ -39,7 +38,7 @@ WITH final_days AS (
     graduate_count
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_hourly_v1
   WHERE
-    window_start >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY)
+    window_start >= TIMESTAMP(@day)
     AND window_start <= @latest_window
     AND DATE(window_start) NOT IN (
       SELECT
@@ -56,7 +55,7 @@ WITH final_days AS (
     graduate_count
   FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_recents_v1
   WHERE
-    window_start >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY)
+    window_start >= TIMESTAMP(@day)
     AND window_start <= @latest_window
     AND DATE(window_start) NOT IN (
       SELECT
@@ -76,10 +75,7 @@ WITH final_days AS (
     SUM(enroll_count - unenroll_count - graduate_count) AS change
   FROM aggregates
   WHERE
-    window_start >= TIMESTAMP(@day)
-    AND (
-      enroll_count > 0 OR unenroll_count > 0 OR graduate_count > 0
-    )
+    enroll_count > 0 OR unenroll_count > 0 OR graduate_count > 0
   GROUP BY
     window_start,
     branch,
@@ -95,9 +91,15 @@ WITH final_days AS (
     time = TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 5 MINUTE)
 ), awake AS (
   /* experiments with a row on the day, or the 13 days before it */
-  SELECT DISTINCT
+  SELECT
     experiment
   FROM aggregates
+  UNION DISTINCT
+  SELECT
+    experiment
+  FROM `moz-fx-data-shared-prod`.telemetry_derived.experiment_enrollment_aggregates_by_hour_v1
+  WHERE
+    hour >= TIMESTAMP_SUB(TIMESTAMP(@day), INTERVAL 13 DAY) AND hour < TIMESTAMP(@day)
 ), first_windows AS (
   SELECT
     branch,

@@ -35,15 +35,15 @@ def windows(start, end):
 @pytest.mark.parametrize(
     "dataset", [d for d in DATASETS.values() if d.tiers], ids=lambda dataset: dataset.name
 )
-def test_a_derived_day_reads_its_own_day_or_14_and_yesterdays_last_window(dataset):
-    is_running = dataset.series is Series.CUMULATIVE
-    start = "2021-02-16T00:00" if is_running else "2021-03-01T00:00"
-    rows, whole = windows(start, "2021-03-01T10:25"), windows(start, "2021-03-02T00:00")
+def test_a_derived_day_reads_its_own_day_yesterdays_last_window_and_13_days_by_the_hour(dataset):
+    rows = windows("2021-03-01T00:00", "2021-03-01T10:25")
+    whole = windows("2021-03-01T00:00", "2021-03-02T00:00")
     daily, hourly = dataset.tiers.daily.name, dataset.tiers.hourly.name
     expected = [(daily, *whole), (hourly, *whole), (daily, *rows), (hourly, *rows)]
-    if is_running:
+    if dataset.series is Series.CUMULATIVE:
         last = windows("2021-02-28T23:55", "2021-03-01T00:00")
-        expected.append((dataset.table.name, *last))
+        before = windows("2021-02-16T00:00", "2021-03-01T00:00")
+        expected += [(dataset.table.name, *last), (dataset.tiers.by_hour.name, *before)]
     assert sorted(seen(dataset.table.name, DERIVED)) == sorted(expected)
 
 
@@ -62,6 +62,13 @@ def test_a_tier_reads_its_own_span_of_its_sources(tiers):
     span = {"start": at("2021-03-01T05:00"), "end": at("2021-03-01T06:00")}
     for _, *found in seen(tiers.hourly.name, span):
         assert tuple(found) == windows("2021-03-01T05:00", "2021-03-01T06:00")
+
+
+@pytest.mark.parametrize("tiers", TIERS, ids=lambda tiers: tiers.name)
+def test_sums_by_the_hour_read_one_day(tiers):
+    day = windows("2021-03-01T00:00", "2021-03-02T00:00")
+    expected = sorted((table.name, *day) for table in (tiers.daily, tiers.hourly) * 2)
+    assert sorted(seen(tiers.by_hour.name, {"day": DAY})) == expected
 
 
 @pytest.mark.parametrize("tiers", TIERS, ids=lambda tiers: tiers.name)

@@ -49,6 +49,7 @@ TYPES = {
     "latest_window": "TIMESTAMP",
     "start": "TIMESTAMP",
     "end": "TIMESTAMP",
+    "since": "TIMESTAMP",
     "slug": "STRING",
     "branch": "STRING",
     "today": "DATE",
@@ -104,6 +105,8 @@ OWN = {
     "telemetry_derived.experiment_enrollment_aggregates_hourly_v1": "window_start",
     "telemetry_derived.experiment_search_aggregates_v1": "window_start",
     "telemetry_derived.experiment_search_aggregates_hourly_v1": "window_start",
+    "telemetry_derived.experiment_enrollment_aggregates_by_hour_v1": "hour",
+    "telemetry_derived.experiment_search_aggregates_by_hour_v1": "hour",
     "telemetry_derived.experiments_daily_active_clients_v1": "submission_date",
     "telemetry_derived.experiment_enrollment_cumulative_population_estimate_v1": "time",
     "telemetry_derived.experiment_cumulative_ad_clicks_v1": "time",
@@ -167,7 +170,7 @@ def is_bounded(kinds):
 def test_every_table_of_a_schedule_and_every_view_has_a_statement_after_its_inputs():
     wanted = [n for n, r in RELATIONS.items() if r.kind is Kind.VIEW or r.cadence is not None]
     assert list(COMPUTED) == wanted
-    assert len(wanted) == 34
+    assert len(wanted) == 36
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -396,7 +399,7 @@ def test_nothing_of_ours_computes_a_source(name):
 
 def test_the_command_writes_one_file_for_each_statement(tmp_path):
     done = CliRunner().invoke(main, ["sql", "--out", "a/new/place"])
-    assert done.stdout == "45 statements in a/new/place\n"
+    assert done.stdout == "47 statements in a/new/place\n"
     health = {name for name in judging(NAMES) if not name.endswith(".named")}
     names = {*COMPUTED, *health, "active_experiments", "export_metadata", "export_series"}
     files = list((tmp_path / "a/new/place").iterdir())

@@ -116,7 +116,7 @@ def test_every_relation_is_made_as_the_catalogue_declares_it(whole):
     for relation in made:
         table = table_of(whole, relation)
         assert table.description == relation.description
-        assert table.labels["expmon_schema"] == "3"
+        assert table.labels["expmon_schema"] == "4"
         columns = [(f.name, f.description or "") for f in table.schema]
         assert columns == [(c.name, c.description) for c in relation.columns]
         if relation.kind is Kind.VIEW:
@@ -275,7 +275,7 @@ def test_other_labels_stay(own, only):
     deployed(own)
     update(own, TABLE, labels={"owner": "data-org", "expmon_schema": None})
     assert deployed(own)[-1] == f"update table {TABLE.name}: label it"
-    assert table_of(own, TABLE).labels == {"owner": "data-org", "expmon_schema": "3"}
+    assert table_of(own, TABLE).labels == {"owner": "data-org", "expmon_schema": "4"}
 
 
 def view_in_its_place(place):

@@ -342,7 +342,7 @@ def test_every_tables_job_has_an_id_and_labels_that_bigquery_takes():
             made = step(relation, partition, AS_OF, names=names, reason="missing")
         next(warehouse.write([made.write]))
     jobs = [more for _, _, more in recorder.asked if more]
-    assert len(jobs) == len(written) == 6 + 1 + len(DATASETS) + len(of_health)
+    assert len(jobs) == len(written) == 8 + 1 + len(DATASETS) + len(of_health)
     assert sum(d.series is Series.CUMULATIVE for d in DATASETS.values()) == 4
     for job, relation in zip(jobs, written, strict=True):
         assert re.fullmatch(r"[A-Za-z0-9_-]{1,1000}", job["job_id"])

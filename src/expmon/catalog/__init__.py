@@ -54,7 +54,7 @@ def _in_order(relations: Iterable[Relation]) -> dict[str, Relation]:
 RELATIONS: dict[str, Relation] = _in_order(
     [
         *sources.RELATIONS,
-        *(r for t in TIERS for r in (t.daily, t.hourly, t.recents, t.live)),
+        *(r for t in TIERS for r in (t.daily, t.hourly, t.recents, t.live, t.by_hour)),
         ACTIVE_CLIENTS,
         bookkeeping.PARTITIONS,
         bookkeeping.LEASE,

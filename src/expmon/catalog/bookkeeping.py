@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from expmon.catalog.model import Column, Kind, Relation
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Of all tables together. `expmon.statements.migrations` leads to it from each earlier one."""
 
 PARTITIONS = Relation(

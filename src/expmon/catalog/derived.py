@@ -35,6 +35,8 @@ def _dataset(  # noqa: PLR0913 - a declaration with names
     starts: str | None = None,
 ) -> Dataset:
     inputs = [tiers.daily, tiers.hourly, tiers.recents] if tiers else [ACTIVE_CLIENTS]
+    if tiers and series is Series.CUMULATIVE:
+        inputs.append(tiers.by_hour)
     event = Column("event", "STRING", "What happened: the aggregates' column without _count")
     columns = (
         _DAY_TIME if series is Series.DAILY else _WINDOW_TIME,

@@ -78,7 +78,7 @@ HEALTH = Relation(
     ("experiment", "check_name"),
     Cadence.LIVE,
     (
-        *(r.name for t in (ENROLLMENT, SEARCH) for r in (t.daily, t.hourly, t.recents)),
+        *(r.name for t in (ENROLLMENT, SEARCH) for r in (t.daily, t.hourly, t.recents, t.by_hour)),
         POPULATION.table.name,
         RATIOS.name,
         TOTALS.name,

@@ -117,9 +117,10 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Tiers:
-    """The three tables and the live view of one set of aggregates.
+    """The three tables and the live view of one set of aggregates, and what is kept by the hour.
 
     Attributes:
+        by_hour: sums of the days that are over, few enough for every tick to look back at.
         keys: what a row is grouped by, beside its window.
         measures: the counts.
         cumulative: whether the live view has running sums beside the counts.
@@ -130,6 +131,7 @@ class Tiers:
     hourly: Relation
     recents: Relation
     live: Relation
+    by_hour: Relation
     keys: tuple[str, ...]
     measures: tuple[str, ...]
     cumulative: bool = False

@@ -1,4 +1,4 @@
-"""The shape that all aggregates share: three tables, the live view, and the users' view of it."""
+"""The shape that all aggregates share: three tables, the live view, and the sums by the hour."""
 
 from __future__ import annotations
 
@@ -63,12 +63,28 @@ def tiers(  # noqa: PLR0913 - a declaration with names, made twice
         (*columns, *running),
         inputs=(daily.name, hourly.name, recents.name),
     )
+    by_hour = Relation(
+        f"telemetry_derived.{table}_by_hour_v1",
+        Kind.TABLE,
+        f"{about} per experiment and hour of days that are over, for later days to look back at",
+        (
+            Column("hour", "TIMESTAMP", "Start of the hour, UTC"),
+            next(key for key in keys if key.name == "experiment"),
+            *measures,
+            Column("last_window", "TIMESTAMP", "Start of the last window of it that has a row"),
+        ),
+        Partitioning("hour"),
+        ("experiment",),
+        Cadence.LIVE,
+        view.inputs,
+    )
     return Tiers(
         name,
         daily,
         hourly,
         recents,
         view,
+        by_hour,
         tuple(key.name for key in keys),
         tuple(measure.name for measure in measures),
         cumulative,

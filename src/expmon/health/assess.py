@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from expmon.catalog.enrollment import ENROLLMENT
 from expmon.catalog.health import EVENTS, RATIOS
+from expmon.catalog.search import SEARCH
 from expmon.errors import UnknownExperiment
 from expmon.health.checks import CHECKS
 from expmon.health.evidence import onset
@@ -25,6 +26,7 @@ from expmon.health.report import HealthReport
 from expmon.health.together import told_once
 from expmon.health.totals import Span, Totals, as_counts, gaps, rows_of
 from expmon.materialize.carried import carried_day, closing_day, first_day
+from expmon.materialize.derived_days import by_hour_until
 from expmon.materialize.status import status
 from expmon.statements import health
 from expmon.windows import DAY, WINDOW, Partition, day_start, floor
@@ -32,7 +34,7 @@ from expmon.windows import DAY, WINDOW, Partition, day_start, floor
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from expmon.catalog.model import Statement
+    from expmon.catalog.model import Statement, Tiers
     from expmon.health.finding import HealthFinding
     from expmon.health.totals import Counted
     from expmon.health_settings import HealthSettings
@@ -248,19 +250,21 @@ class Reading:
     def observed(self, slugs: Sequence[str] | None) -> list[Observed]:
         """Everything that the checks look at."""
         experiments = self.active if slugs is None else self.experiments(slugs)
-        recently = day_start((self.as_of - HISTORY).date())
+        state = self.warehouse.state()
         everyone = [experiment.slug for experiment in experiments]
-        within = {"slugs": everyone, "end": self.as_of}
-        hours, last = self._hours(**within, start=recently)
+
+        def within(tiers: Tiers, lately: timedelta) -> dict[str, Any]:
+            start = (self.as_of - lately).date()
+            since = by_hour_until(tiers, start, self.as_of, state)
+            times = {"start": day_start(start), "since": day_start(since), "end": self.as_of}
+            return {"slugs": everyone, **times}
+
+        hours, last = self._hours(**within(ENROLLMENT, HISTORY))
+        names, searching = self.settings.names, within(SEARCH, _REMEMBERED)
         searched = {
             row["experiment"]: utc_of(row["last_window"])
-            for row in self.rows(
-                health.searches(self.settings.names),
-                **within,
-                start=day_start((self.as_of - _REMEMBERED).date()),
-            )
+            for row in self.rows(health.searches(names), **searching)
         }
-        state = self.warehouse.state()
         day = carried_day(closing_day(self.as_of, state) + DAY, state)
         counted, feed = self.totals(experiments, day=day, until=self.as_of), self._feed(state)
         return [

@@ -11,7 +11,7 @@ from expmon.catalog.health import POPULATION, TOTALS
 from expmon.catalog.model import Cadence, Names, Relation, Series
 from expmon.errors import InvalidTime, SourceMissing
 from expmon.materialize.carried import carried_day, closing_day, first_day
-from expmon.materialize.derived_days import derived_steps, recents_start
+from expmon.materialize.derived_days import derived_steps, looked_back_at, recents_start
 from expmon.materialize.step import Plan, Step, health_steps, recents_step, step
 from expmon.windows import DAY, HOUR, Partition, day_start, days, hours
 
@@ -64,13 +64,20 @@ def backfill(start: date, end: date, *, as_of: datetime, state: State, settings:
         for relation in DAILY_TABLES
         for day in days(start, end)
     ]
+    derived = []
     for dataset in DATASETS.values():
         shift = DAY if dataset.series is Series.DAILY else timedelta(0)
-        steps += [
+        derived += [
             given.step_of_day(dataset.table, day, reason.format(day - shift))
             for day in days(start + shift, end + shift)
         ]
-    return Plan("backfill", as_of, tuple(steps))
+    for tiers in TIERS:
+        looked_at = looked_back_at(tiers, derived, as_of, state, names=settings.names)
+        steps += [one for one in looked_at if one.partition.day < start]
+        steps += [
+            given.step_of_day(tiers.by_hour, day, reason.format(day)) for day in days(start, end)
+        ]
+    return Plan("backfill", as_of, (*steps, *derived))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +234,14 @@ def _live(given: _Given) -> list[Step]:
     for tiers in TIERS:
         start = recents_start(tiers, given.as_of, given.state)
         steps.append(recents_step(tiers.recents, start, given.as_of, names=given.names))
-    for dataset in DATASETS.values():
-        steps += derived_steps(dataset, given.as_of, given.state, names=given.names)
+    derived = [
+        one
+        for dataset in DATASETS.values()
+        for one in derived_steps(dataset, given.as_of, given.state, names=given.names)
+    ]
+    for tiers in TIERS:
+        steps += looked_back_at(tiers, derived, given.as_of, given.state, names=given.names)
+    steps += derived
     return [*steps, *health_steps(given.as_of, _totals(given, steps), names=given.names)]
 
 

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from expmon.catalog import DATASETS
+from expmon.catalog import DATASETS, RELATIONS, TIERS
 from expmon.catalog.health import TOTALS
 from expmon.catalog.model import Series
 
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _READ_THEMSELVES = frozenset(
     dataset.table.name for dataset in DATASETS.values() if dataset.series is Series.CUMULATIVE
 )
+_BY_HOUR = frozenset(tiers.by_hour.name for tiers in TIERS)
 
 Computed = Mapping[str, "Callable[[Step], Mapping[str, Any]]"]
 """By a relation's name: from its step to the parameters that Python computes."""
@@ -123,6 +124,7 @@ class SharedRun:
 
         Whichever task comes first, none leaves a gap: a table that begins after a day that failed
         would never get that day. A task that comes again, or after another's, has nothing to do.
+        The sums by the hour that a table looks back at are written with it.
 
         Args:
             relation: the table, by its name in the catalogue.
@@ -134,7 +136,8 @@ class SharedRun:
         """
         with self._lease():
             plan = self.make_plan(self.warehouse.state())
-            due = [step for step in plan.steps if step.relation.name == relation]
+            tables = {relation, *_BY_HOUR.intersection(RELATIONS[relation].inputs)}
+            due = [step for step in plan.steps if step.relation.name in tables]
             steps = tuple(step for step in due if step.partition.id <= through)
             return _written(self.warehouse, replace(plan, steps=steps), self.computed)
 

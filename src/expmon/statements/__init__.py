@@ -55,6 +55,8 @@ def materialization(relation: Relation, names: Names) -> Statement:
     for tier in TIERS:
         if relation == tier.daily:
             return Statement(relation.name, _COUNTING[tier.name](names, final=True), (DAY,))
+        if relation == tier.by_hour:
+            return Statement(relation.name, tiers.by_hour(tier, names), (DAY,))
         if relation in {tier.hourly, tier.recents}:
             query = _COUNTING[tier.name](names, final=False)
             return Statement(relation.name, query, (START, END))

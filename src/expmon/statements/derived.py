@@ -55,7 +55,7 @@ def _count(dataset: Dataset, names: Names) -> exp.Query:
     ).from_("aggregates")
     return with_steps(
         query.group_by("time", "branch", "experiment"),
-        _aggregates(dataset, names, _columns(dataset.value), days=1),
+        _aggregates(dataset, names, _columns(dataset.value)),
     )
 
 
@@ -87,7 +87,7 @@ def _events(dataset: Dataset, names: Names) -> exp.Query:
     query = where(unnest(query, f"[{entries}]", "entry"), "entry.value > 0")
     return with_steps(
         query.group_by("time", "branch", "experiment", "event"),
-        _aggregates(dataset, names, OTHER_EVENTS, days=1),
+        _aggregates(dataset, names, OTHER_EVENTS),
     )
 
 
@@ -95,16 +95,13 @@ def _cumulative(dataset: Dataset, names: Names) -> exp.Query:
     """Running sums: yesterday's last value, and the day's changes up to each window.
 
     A series has a value in every window from its first on, so that the branches of one time can be
-    added up, but for experiments without a row in 14 days: they have one a day.
+    added up, but for experiments without a row in 14 days: they have one a day. Of the days before
+    it reads by the hour which experiments had a row.
     """
     columns = _columns(dataset.value, dataset.starts or "TRUE")
     series_keys = ("branch", "experiment")
     changes = select("window_start", *series_keys, f"SUM({dataset.value}) AS change")
-    changes = where(
-        changes.from_("aggregates"),
-        f"window_start >= {DAY_START}",
-        *([f"({dataset.starts})"] if dataset.starts else []),
-    )
+    changes = where(changes.from_("aggregates"), *filter(None, [dataset.starts]))
     opening_values = where(
         select(*series_keys, "value").from_(table(dataset.table, names)),
         f"time = TIMESTAMP_SUB({DAY_START}, INTERVAL 5 MINUTE)",
@@ -115,18 +112,24 @@ def _cumulative(dataset: Dataset, names: Names) -> exp.Query:
             select(*series_keys, "window_start AS first_window").from_("changes"),
         ]
     )
+    before = where(
+        select("experiment").from_(table(_tiers(dataset).by_hour, names)),
+        f"hour >= TIMESTAMP_SUB({DAY_START}, INTERVAL {AWAKE_DAYS - 1} DAY)",
+        f"hour < {DAY_START}",
+    )
+    awake = noted(
+        select("experiment").from_("aggregates"),
+        "experiments with a row on the day, or the 13 days before it",
+    )
     windows = select("time", *series_keys).from_("series")
     dense = "GENERATE_TIMESTAMP_ARRAY(first_window, @latest_window, INTERVAL 5 MINUTE)"
     return with_steps(
         _running_sum(),
         {
-            **_aggregates(dataset, names, columns, days=AWAKE_DAYS),
+            **_aggregates(dataset, names, columns),
             "changes": changes.group_by("window_start", *series_keys),
             "opening_values": noted(opening_values, "the last window of the day before"),
-            "awake": noted(
-                select("experiment").distinct().from_("aggregates"),
-                "experiments with a row on the day, or the 13 days before it",
-            ),
+            "awake": awake.union(before, distinct=True, copy=False),
             "first_windows": first_windows,
             "series": noted(_series(), "experiments asleep have the latest window alone"),
             "windows": unnest(windows, dense, "time"),
@@ -171,23 +174,21 @@ def _running_sum() -> exp.Select:
     )
 
 
-def _aggregates(
-    dataset: Dataset, names: Names, columns: Sequence[str], *, days: int
-) -> dict[str, exp.Query]:
-    """The tiers as one, of the day and the ``days - 1`` before it, up to the latest window."""
-    tiers: Tiers | None = dataset.tiers
-    if tiers is None:
-        raise ValueError(f"{dataset.name} is a {dataset.series} series and needs tiers")
-    start = DAY_START
-    if days > 1:
-        start = f"TIMESTAMP_SUB({DAY_START}, INTERVAL {days - 1} DAY)"
+def _aggregates(dataset: Dataset, names: Names, columns: Sequence[str]) -> dict[str, exp.Query]:
+    """The tiers as one, of the day up to the latest window."""
     return steps(
-        tiers,
+        _tiers(dataset),
         names,
         columns=("window_start", _BRANCH, "experiment", *columns),
-        within=(f"window_start >= {start}", "window_start <= @latest_window"),
-        whole_days=(f"window_start >= {start}", f"window_start < {NEXT_DAY_START}"),
+        within=(f"window_start >= {DAY_START}", "window_start <= @latest_window"),
+        whole_days=(f"window_start >= {DAY_START}", f"window_start < {NEXT_DAY_START}"),
     )
+
+
+def _tiers(dataset: Dataset) -> Tiers:
+    if dataset.tiers is None:
+        raise ValueError(f"{dataset.name} is a {dataset.series} series and needs tiers")
+    return dataset.tiers
 
 
 def _columns(*texts: str) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from expmon.catalog.model import Names, Relation, Tiers
 
+SINCE = Parameter("since", "TIMESTAMP")
 END = Parameter("end", "TIMESTAMP")
 TODAY = Parameter("today", "DATE")
 TIME = Parameter("time", "TIMESTAMP")
@@ -269,16 +270,20 @@ def totals(names: Names) -> Statement:
 
 
 def hours(names: Names) -> Statement:
-    """The counts per experiment and hour, and the last window of each that has a row."""
-    query = select(
+    """The counts per experiment and hour, and the last window of each that has a row.
+
+    Days before ``@since`` are read by the hour.
+    """
+    since = select(
         "experiment",
         "TIMESTAMP_TRUNC(window_start, HOUR) AS hour",
         *(f"SUM({measure}) AS {measure}" for measure in _MEASURES),
         "MAX(window_start) AS last_window",
     ).from_("aggregates")
-    steps = _aggregates(ENROLLMENT, names, *_MEASURES)
-    tree = with_steps(query.group_by("experiment", "hour"), steps)
-    return Statement("health_hours", tree, (SLUGS, START, END))
+    before = _by_hour(ENROLLMENT, names, "experiment", "hour", *_MEASURES, "last_window")
+    steps = _aggregates(ENROLLMENT, names, *_MEASURES, start="@since")
+    tree = with_steps(union_all([before, since.group_by("experiment", "hour")]), steps)
+    return Statement("health_hours", tree, (SLUGS, START, SINCE, END))
 
 
 def windows(names: Names) -> Statement:
@@ -295,11 +300,18 @@ def windows(names: Names) -> Statement:
 
 
 def searches(names: Names) -> Statement:
-    """The last window with a main ping of each experiment."""
-    query = select("experiment", "MAX(window_start) AS last_window").from_("aggregates")
-    steps = _aggregates(SEARCH, names)
-    tree = with_steps(query.group_by("experiment"), steps)
-    return Statement("health_searches", tree, (SLUGS, START, END))
+    """The last window with a main ping of each experiment.
+
+    Days before ``@since`` are read by the hour.
+    """
+    before = _by_hour(SEARCH, names, "experiment", "last_window")
+    since = select("experiment", "window_start AS last_window").from_("aggregates")
+    query = select("experiment", "MAX(last_window) AS last_window").from_("windows")
+    steps = _aggregates(SEARCH, names, start="@since")
+    tree = with_steps(
+        query.group_by("experiment"), {**steps, "windows": union_all([before, since])}
+    )
+    return Statement("health_searches", tree, (SLUGS, START, SINCE, END))
 
 
 def previous(names: Names) -> Statement:
@@ -337,14 +349,26 @@ def written(relation: Relation, names: Names) -> Statement:
     return Statement(HEALTH.name, tree, (TIME, FOUND))
 
 
-def _aggregates(tier: Tiers, names: Names, *measures: str) -> dict[str, exp.Query]:
-    within = ("window_start >= @start", "window_start < @end")
+def _by_hour(tier: Tiers, names: Names, *columns: str) -> exp.Select:
+    """The sums by the hour before ``@since``."""
+    return where(
+        select(*columns).from_(table(tier.by_hour, names)),
+        "hour >= @start",
+        "hour < @since",
+        "experiment IN UNNEST(@slugs)",
+    )
+
+
+def _aggregates(
+    tier: Tiers, names: Names, *measures: str, start: str = "@start"
+) -> dict[str, exp.Query]:
+    within = (f"window_start >= {start}", "window_start < @end")
     return tiers.steps(
         tier,
         names,
         columns=("window_start", "COALESCE(branch, 'null') AS branch", "experiment", *measures),
         within=(*within, "experiment IN UNNEST(@slugs)"),
-        whole_days=("window_start >= @start", f"window_start < {_NEXT_DAY}"),
+        whole_days=(f"window_start >= {start}", f"window_start < {_NEXT_DAY}"),
     )
 
 

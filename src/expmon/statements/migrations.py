@@ -50,6 +50,7 @@ class Migration:
 MIGRATIONS = (
     Migration("mark the tables with their version"),
     Migration("make room for the health of experiments and its alerts"),
+    Migration("make room for the sums by the hour"),
 )
 """The first leads from version 1, which no database knows of itself, to version 2, and so on."""
 

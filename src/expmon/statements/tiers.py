@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from expmon.statements.build import noted, select, table, union_all, where, with_steps
+from expmon.statements.build import (
+    DAY_START,
+    NEXT_DAY_START,
+    noted,
+    select,
+    table,
+    union_all,
+    where,
+    with_steps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +69,22 @@ def steps(
             ]
         ),
     }
+
+
+def by_hour(tiers: Tiers, names: Names) -> exp.Query:
+    """The sums of each experiment and hour of ``@day``, which is over."""
+    query = select(
+        "TIMESTAMP_TRUNC(window_start, HOUR) AS hour",
+        "experiment",
+        *(f"SUM({measure}) AS {measure}" for measure in tiers.measures),
+        "MAX(window_start) AS last_window",
+    ).from_("aggregates")
+    within = (f"window_start >= {DAY_START}", f"window_start < {NEXT_DAY_START}")
+    columns = ("window_start", "experiment", *tiers.measures)
+    return with_steps(
+        query.group_by("hour", "experiment"),
+        steps(tiers, names, columns=columns, within=within, whole_days=within),
+    )
 
 
 def live_view(tiers: Tiers, names: Names) -> exp.Query:

@@ -75,16 +75,16 @@ class DuckDBWarehouse:
         columns = "relation", "partition", "started_at", "modified_at", "as_of", "rows"
         with self._explained():
             memo = self._file.arrow(f"SELECT {_quoted(columns)} FROM {self._name(PARTITIONS)}")
-            firsts = self._first_days()
-        written: dict[str, dict[Partition, Written]] = {}
-        for row in memo.to_pylist():
-            entry = Written(
-                started_at=row["started_at"].astimezone(UTC),
-                modified_at=row["modified_at"].astimezone(UTC),
-                as_of=row["as_of"].astimezone(UTC),
-                rows=row["rows"],
-            )
-            written.setdefault(row["relation"], {})[Partition(row["partition"])] = entry
+            written: dict[str, dict[Partition, Written]] = {}
+            for row in memo.to_pylist():
+                entry = Written(
+                    started_at=row["started_at"].astimezone(UTC),
+                    modified_at=row["modified_at"].astimezone(UTC),
+                    as_of=row["as_of"].astimezone(UTC),
+                    rows=row["rows"],
+                )
+                written.setdefault(row["relation"], {})[Partition(row["partition"])] = entry
+            firsts = self._first_days(written)
         loaded = {
             relation.name: SourceState(
                 firsts.pop(relation.name, None),
@@ -353,28 +353,48 @@ class DuckDBWarehouse:
         described = self._file.arrow(f"DESCRIBE {table}").to_pylist()
         return {row["column_name"]: row["column_type"] for row in described}
 
-    def _first_days(self) -> dict[str, date]:
-        """The first day that each partitioned table has rows of; none of empty ones.
+    def _first_days(self, written: Mapping[str, Mapping[Partition, Written]]) -> dict[str, date]:
+        """The first day that each source has rows of, and each table before what is remembered.
 
-        Tables that came with a later version than theirs, before its deploy, are as good as empty.
+        None of empty ones; tables that came with a later version than theirs, before its deploy,
+        are as good as empty.
         """
         is_earlier = self._version() < bookkeeping.SCHEMA_VERSION
         tables = [
-            (relation, relation.partitioning.column)
+            relation
             for relation in RELATIONS.values()
             if relation.partitioning
             and (relation.kind is Kind.TABLE or relation in LOADED)
             and not (is_earlier and self._table_type(relation) is None)
         ]
-        # Not the MIN: once rows have been deleted, DuckDB reads all of the table for that.
-        firsts = " UNION ALL ".join(
-            f"SELECT '{relation.name}' AS relation, CAST(\"{column}\" AS DATE) AS first_day FROM "
-            f'(SELECT "{column}" FROM {self._name(relation)} WHERE "{column}" IS NOT NULL '
-            f'ORDER BY "{column}" LIMIT 1)'
-            for relation, column in tables
+        firsts = {r: min(written[r.name]) for r in tables if r.name in written}
+        found = self._earliest(
+            {r: (firsts[r].end if r in LOADED else firsts[r].start) for r in firsts}
+            | dict.fromkeys(r for r in tables if r not in firsts)
         )
-        rows = self._file.arrow(firsts).to_pylist()
-        return {row["relation"]: row["first_day"] for row in rows if row["first_day"]}
+        # What is remembered of a source may have been deleted by hand.
+        gone = [r for r in LOADED if r in firsts and r.name not in found]
+        return found | (self._earliest(dict.fromkeys(gone)) if gone else {})
+
+    def _earliest(self, before: Mapping[Relation, datetime | None]) -> dict[str, date]:
+        """The first day of each table's rows, or of those before a moment; none if there are none.
+
+        Not by the MIN: once rows have been deleted, DuckDB reads all of the table for that.
+        """
+        queries = []
+        for relation, moment in before.items():
+            name, type_ = _partitioned_by(relation)
+            bound = "IS NOT NULL"
+            if moment is not None:
+                bound = f"< CAST(${relation.table} AS {duckdb_type(type_)})"
+            queries.append(
+                f"SELECT '{relation.name}' AS relation, CAST(\"{name}\" AS DATE) AS first_day "
+                f'FROM (SELECT "{name}" FROM {self._name(relation)} '
+                f'WHERE "{name}" {bound} ORDER BY "{name}" LIMIT 1)'
+            )
+        moments = {relation.table: moment for relation, moment in before.items() if moment}
+        rows = self._file.arrow(" UNION ALL ".join(queries), moments).to_pylist()
+        return {row["relation"]: row["first_day"] for row in rows}
 
     def _remember(self, relation: Relation, entries: Mapping[Partition, Written]) -> None:
         for partition, entry in entries.items():
@@ -444,15 +464,22 @@ def _loaded_behind(relation: Relation) -> str:
 
 def _partition_filter(write: Write) -> tuple[str, dict[str, datetime | date]]:
     """Which rows belong to the partition; all to a whole table."""
-    if not write.partition.id or write.relation.partitioning is None:
+    if not write.partition.id:
         return "TRUE", {}
-    column = write.relation.partitioning.column
-    types = {c.name: c.type for c in write.relation.columns}
+    column, type_ = _partitioned_by(write.relation)
     start, end = write.partition.start, write.partition.end
     bounds: dict[str, datetime | date] = {"start": start, "end": end}
-    if types[column] == "DATE":
+    if type_ == "DATE":
         bounds = {"start": start.date(), "end": end.date()}
     return f'"{column}" >= $start AND "{column}" < $end', bounds
+
+
+def _partitioned_by(relation: Relation) -> tuple[str, str]:
+    """The name and the type of the column that a table is partitioned by."""
+    if relation.partitioning is None:
+        raise ValueError(f"{relation.name} has no partitions")
+    types = {column.name: column.type for column in relation.columns}
+    return relation.partitioning.column, types[relation.partitioning.column]
 
 
 def _ddl(relation: Relation) -> str:

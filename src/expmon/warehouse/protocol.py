@@ -62,7 +62,8 @@ class State:
     Attributes:
         written: by relation and partition; entries that the data contradicts are left out.
         sources: by relation.
-        first_days: by relation: the first day that the table has rows of, remembered or not.
+        first_days: by relation: the first day that the table has rows of, remembered or not; it
+            may be left out where nothing is there before what is remembered.
     """
 
     written: Mapping[str, Mapping[Partition, Written]] = field(default_factory=dict)
