@@ -10,6 +10,7 @@ WITH experiments AS (
     @as_of > TIMESTAMP_ADD(experiment.start, INTERVAL 14 DAY) AS is_coarse
   FROM UNNEST(@experiments) AS experiment
 ), experiment_enrollment_overall AS (
+  /* half hours that are not over are left out: no chart ends in a dip */
   SELECT
     experiment,
     branch,
@@ -26,12 +27,16 @@ WITH experiments AS (
     time >= @earliest_start
     AND time >= start
     AND time < @as_of
+    AND (
+      NOT is_coarse OR time < TIMESTAMP_BUCKET(@as_of, INTERVAL 30 MINUTE)
+    )
     AND experiment IN UNNEST(@slugs)
   GROUP BY
     experiment,
     branch,
     point
 ), experiment_unenrollment_overall AS (
+  /* half hours that are not over are left out: no chart ends in a dip */
   SELECT
     experiment,
     branch,
@@ -48,12 +53,16 @@ WITH experiments AS (
     time >= @earliest_start
     AND time >= start
     AND time < @as_of
+    AND (
+      NOT is_coarse OR time < TIMESTAMP_BUCKET(@as_of, INTERVAL 30 MINUTE)
+    )
     AND experiment IN UNNEST(@slugs)
   GROUP BY
     experiment,
     branch,
     point
 ), experiment_enrollment_other_events_overall AS (
+  /* half hours that are not over are left out: no chart ends in a dip */
   SELECT
     experiment,
     branch,
@@ -70,12 +79,16 @@ WITH experiments AS (
     time >= @earliest_start
     AND time >= start
     AND time < @as_of
+    AND (
+      NOT is_coarse OR time < TIMESTAMP_BUCKET(@as_of, INTERVAL 30 MINUTE)
+    )
     AND experiment IN UNNEST(@slugs)
   GROUP BY
     experiment,
     branch,
     point
 ), experiment_enrollment_cumulative_population_estimate AS (
+  /* half hours that are not over are left out: no chart ends in a dip */
   SELECT
     experiment,
     branch,
@@ -92,6 +105,9 @@ WITH experiments AS (
     time >= @earliest_start
     AND time >= start
     AND time < @as_of
+    AND (
+      NOT is_coarse OR time < TIMESTAMP_BUCKET(@as_of, INTERVAL 30 MINUTE)
+    )
     AND experiment IN UNNEST(@slugs)
   GROUP BY
     experiment,
@@ -112,6 +128,7 @@ WITH experiments AS (
     AND time < @as_of
     AND experiment IN UNNEST(@slugs)
 ), experiment_cumulative_ad_clicks AS (
+  /* half hours that are not over are left out: no chart ends in a dip */
   SELECT
     experiment,
     branch,
@@ -128,12 +145,16 @@ WITH experiments AS (
     time >= @earliest_start
     AND time >= start
     AND time < @as_of
+    AND (
+      NOT is_coarse OR time < TIMESTAMP_BUCKET(@as_of, INTERVAL 30 MINUTE)
+    )
     AND experiment IN UNNEST(@slugs)
   GROUP BY
     experiment,
     branch,
     point
 ), experiment_cumulative_search_count AS (
+  /* half hours that are not over are left out: no chart ends in a dip */
   SELECT
     experiment,
     branch,
@@ -150,12 +171,16 @@ WITH experiments AS (
     time >= @earliest_start
     AND time >= start
     AND time < @as_of
+    AND (
+      NOT is_coarse OR time < TIMESTAMP_BUCKET(@as_of, INTERVAL 30 MINUTE)
+    )
     AND experiment IN UNNEST(@slugs)
   GROUP BY
     experiment,
     branch,
     point
 ), experiment_cumulative_search_with_ads_count AS (
+  /* half hours that are not over are left out: no chart ends in a dip */
   SELECT
     experiment,
     branch,
@@ -172,96 +197,75 @@ WITH experiments AS (
     time >= @earliest_start
     AND time >= start
     AND time < @as_of
+    AND (
+      NOT is_coarse OR time < TIMESTAMP_BUCKET(@as_of, INTERVAL 30 MINUTE)
+    )
     AND experiment IN UNNEST(@slugs)
   GROUP BY
     experiment,
     branch,
     point
 )
-/* half hours that are not over are left out: no chart ends in a dip */
 SELECT
   'experiment_enrollment_overall' AS dataset,
   experiment,
   ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
 FROM experiment_enrollment_overall
-WHERE
-  point <= @as_of
 GROUP BY
   experiment
 UNION ALL
-/* half hours that are not over are left out: no chart ends in a dip */
 SELECT
   'experiment_unenrollment_overall' AS dataset,
   experiment,
   ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
 FROM experiment_unenrollment_overall
-WHERE
-  point <= @as_of
 GROUP BY
   experiment
 UNION ALL
-/* half hours that are not over are left out: no chart ends in a dip */
 SELECT
   'experiment_enrollment_other_events_overall' AS dataset,
   experiment,
   ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
 FROM experiment_enrollment_other_events_overall
-WHERE
-  point <= @as_of
 GROUP BY
   experiment
 UNION ALL
-/* half hours that are not over are left out: no chart ends in a dip */
 SELECT
   'experiment_enrollment_cumulative_population_estimate' AS dataset,
   experiment,
   ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
 FROM experiment_enrollment_cumulative_population_estimate
-WHERE
-  point <= @as_of
 GROUP BY
   experiment
 UNION ALL
-/* half hours that are not over are left out: no chart ends in a dip */
 SELECT
   'experiment_enrollment_daily_active_population' AS dataset,
   experiment,
   ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
 FROM experiment_enrollment_daily_active_population
-WHERE
-  point <= @as_of
 GROUP BY
   experiment
 UNION ALL
-/* half hours that are not over are left out: no chart ends in a dip */
 SELECT
   'experiment_cumulative_ad_clicks' AS dataset,
   experiment,
   ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
 FROM experiment_cumulative_ad_clicks
-WHERE
-  point <= @as_of
 GROUP BY
   experiment
 UNION ALL
-/* half hours that are not over are left out: no chart ends in a dip */
 SELECT
   'experiment_cumulative_search_count' AS dataset,
   experiment,
   ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
 FROM experiment_cumulative_search_count
-WHERE
-  point <= @as_of
 GROUP BY
   experiment
 UNION ALL
-/* half hours that are not over are left out: no chart ends in a dip */
 SELECT
   'experiment_cumulative_search_with_ads_count' AS dataset,
   experiment,
   ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) ORDER BY point DESC, branch) AS points
 FROM experiment_cumulative_search_with_ads_count
-WHERE
-  point <= @as_of
 GROUP BY
   experiment

@@ -237,14 +237,18 @@ def _series(dataset: Dataset) -> exp.Select:
         "experiment",
         "ARRAY_AGG(STRUCT(point AS time, branch AS branch, value AS value) "
         "ORDER BY point DESC, branch) AS points",
-    ).from_(dataset.name)
-    series = where(series, "point <= @as_of").group_by("experiment")
-    return noted(series, "half hours that are not over are left out: no chart ends in a dip")
+    )
+    return series.from_(dataset.name).group_by("experiment")
 
 
 def _points(dataset: Dataset, names: Names) -> exp.Select:
-    """A dataset's points."""
+    """A dataset's points.
+
+    Which half hours are over is asked of the rows' times: the start of the current one is the same
+    for all rows, while the label of each row's own would be computed a second time.
+    """
     half_hour = "TIMESTAMP_ADD(TIMESTAMP_BUCKET(time, INTERVAL 30 MINUTE), INTERVAL 30 MINUTE)"
+    is_over = "(NOT is_coarse OR time < TIMESTAMP_BUCKET(@as_of, INTERVAL 30 MINUTE))"
     rolled_up = None if dataset.series is Series.DAILY else dataset.rollup
     query = select(
         "experiment",
@@ -257,9 +261,13 @@ def _points(dataset: Dataset, names: Names) -> exp.Select:
         "time >= @earliest_start",
         "time >= start",
         "time < @as_of",
+        *([is_over] if rolled_up else []),
         "experiment IN UNNEST(@slugs)",
     )
-    return query.group_by("experiment", "branch", "point") if rolled_up else query
+    if not rolled_up:
+        return query
+    query = query.group_by("experiment", "branch", "point")
+    return noted(query, "half hours that are not over are left out: no chart ends in a dip")
 
 
 def _experiments(names: Names, *described: str) -> exp.Select:
