@@ -488,3 +488,11 @@ def test_the_first_rows_of_a_table_are_found_by_their_ids(engine):
     assert "rowid" in translated(f"SELECT n FROM main.t {first}")
     of_a_step = f"WITH t AS (SELECT 1 AS n), u AS (SELECT n FROM t {first}) SELECT n FROM u"
     assert "rowid" not in translated(of_a_step)
+
+
+def test_groups_whose_keys_have_the_same_hash_are_two(engine):
+    engine.execute("CREATE TABLE t AS SELECT * FROM (VALUES (1, 'a', 1), (2, 'b', 2)) v(n, k, t)")
+    engine.execute("CREATE MACRO hash(k) AS 1")
+    first = "QUALIFY ROW_NUMBER() OVER (PARTITION BY k ORDER BY t) = 1"
+    assert answer(engine, f"SELECT SUM(n) FROM (SELECT n FROM main.t {first})") == 3
+    assert answer(engine, "SELECT HASH('a') = HASH('b')") is True

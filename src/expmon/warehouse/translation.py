@@ -246,52 +246,39 @@ def _is_plain_unnest(join: exp.Join) -> bool:
 
 
 def _first_of_group(node: exp.Expr) -> exp.Expr:
-    """The first row of each group of a table's, by row ids that are aggregated.
+    """The first row of each group of a table's, as all but those that come after it, by row ids.
 
-    DuckDB sorts whole rows for QUALIFY, with all that is read of them; ids need no sort. QUALIFY of
-    other shapes stays as it is.
+    DuckDB sorts whole rows for QUALIFY, with all that is read of them. Where no other row has the
+    hash of its keys, a row is the first of its group: only of the others are keys sorted, and ids.
+    QUALIFY of other shapes stays as it is.
     """
-    if not isinstance(node, exp.Select) or not (shape := _qualified_first(node)):
+    if not isinstance(node, exp.Select) or not (keys := _keys_of_firsts(node)):
         return node
-    lonely, window = shape
-    (order,) = window.args["order"].expressions
-    rowid = exp.column("rowid")
-    earliest = exp.ArgMin(this=rowid.copy(), expression=order.this.copy())
-    is_null = exp.Where(this=order.this.copy().is_(exp.null()))
-    null = exp.Filter(this=exp.Min(this=rowid.copy()), expression=is_null)
-    ids = exp.select(exp.func("COALESCE", null, earliest)).from_(node.args["from_"].this.copy())
+    rowid, hashed = exp.column("rowid"), exp.func("HASH", *keys)
+    rows = exp.Select().from_(node.args["from_"].this.copy())
     if condition := node.args.get("where"):
-        ids.set("where", condition.copy())
-    ids = ids.group_by(*(key.copy() for key in window.args["partition_by"]))
-    if lonely is not None:
-        ids = ids.group_by(exp.case().when(lonely.copy(), rowid.copy()))
+        rows.set("where", condition.copy())
+    shared = rows.select(hashed.copy()).group_by(hashed.copy()).having("COUNT(*) > 1")
+    is_first = exp.Is(this=exp.paren(node.args["qualify"].this.copy()), expression=exp.true())
+    later = rows.select(rowid.copy()).where(hashed.isin(query=shared)).qualify(exp.not_(is_first))
     node.set("qualify", None)
-    return node.where(rowid.isin(query=ids), copy=False)
+    return node.where(exp.not_(rowid.isin(query=later)), copy=False)
 
 
-def _qualified_first(query: exp.Select) -> tuple[exp.Expr | None, exp.Window] | None:
-    """Of ``QUALIFY [key IS NULL OR] ROW_NUMBER() OVER (…) = 1`` over a table, the two parts."""
+def _keys_of_firsts(query: exp.Select) -> list[exp.Expr]:
+    """What ``QUALIFY [… OR] ROW_NUMBER() OVER (…) = 1`` over a table partitions by."""
     present = {name for name, value in query.args.items() if value}
     if not {"qualify"} <= present <= _QUALIFIED:
-        return None
+        return []
     chosen = query.args["qualify"].this
-    lonely, first = (
-        (chosen.this, chosen.expression) if isinstance(chosen, exp.Or) else (None, chosen)
-    )
+    first = chosen.expression if isinstance(chosen, exp.Or) else chosen
     window = first.this if isinstance(first, exp.EQ) and first.expression.name == "1" else None
-    if not isinstance(window, exp.Window) or not isinstance(window.this, exp.RowNumber):
-        return None
-    keys, order = window.args.get("partition_by"), window.args.get("order")
     source = query.args["from_"].this
     # A CTE, which has no row ids, is in no dataset.
-    is_plain = (
-        isinstance(source, exp.Table)
-        and bool(source.db)
-        and bool(keys)
-        and order is not None
-        and [bool(by.args.get("desc")) for by in order.expressions] == [False]
-    )
-    return (lonely, window) if is_plain else None
+    if not isinstance(window, exp.Window) or not isinstance(source, exp.Table) or not source.db:
+        return []
+    is_numbered = isinstance(window.this, exp.RowNumber)
+    return [key.copy() for key in window.args["partition_by"] or ()] if is_numbered else []
 
 
 RULES: tuple[Callable[[exp.Expr], exp.Expr], ...] = (
