@@ -302,8 +302,16 @@ def _health_cases(left: list[datetime]) -> Iterator[tuple[Statement, list[Parame
         for end in (day_start(LAST_DAY) + timedelta(hours=10), OVERLAP, left[-1])
     ]
     spans += [{"start": left[n], "end": left[n] + timedelta(hours=1)} for n in (0, -1)]
-    for statement in (health.hours(NAMES), health.windows(NAMES), health.searches(NAMES)):
-        yield statement, [{"slugs": some, **span} for span in spans for some in (slugs, slugs[:1])]
+    given = [{**span, "slugs": some} for span in spans for some in (slugs, slugs[:1])]
+    yield health.windows(NAMES), given
+    middle = day_start(LAST_DAY - timedelta(days=5))
+    sinces = [
+        {**span, "since": since}
+        for span in given
+        for since in {max(span["start"], middle), span["start"]}
+    ]
+    for statement in (health.hours(NAMES), health.searches(NAMES)):
+        yield statement, sinces
     yield health.totals(NAMES), list(_totals(left))
     pairs = [(start, end) for start in MOMENTS for end in MOMENTS if start <= end]
     yield health.previous(NAMES), [{"start": start, "end": end} for start, end in pairs]

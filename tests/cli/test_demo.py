@@ -180,7 +180,7 @@ def test_the_demo_shows_and_exports_exactly_what_its_pings_say_and_again_the_sam
     assert len([line for line in fetched.stdout.splitlines() if "2025-03-" in line]) == len(
         [row for row in rows if row[2] == list(STARTS)[-1]]
     )
-    assert len([line for line in status.stdout.splitlines() if "_v1 " in line]) == 19
+    assert len([line for line in status.stdout.splitlines() if "_v1 " in line]) == 21
     assert status.returncode == 0
 
     (directory / "a note").write_text("of mine")

@@ -296,9 +296,9 @@ def test_the_real_command_ends_with_the_same_statuses_and_streams(warehouse_file
     late = real("status", "--as-of", AS_OF)
     assert late.returncode == 1
     assert late.stderr == ""
-    # Two recents, nine derived tables and the two of the health checks; without any source
-    # nothing else is due.
-    assert late.stdout.count("no live run has been here yet: expmon run live") == 2 + 9 + 3
+    # Two recents, two sums by the hour, nine derived tables and the three of the health checks;
+    # without any source nothing else is due.
+    assert late.stdout.count("no live run has been here yet: expmon run live") == 2 + 2 + 9 + 3
     done = real("-v", "run", "live", "--as-of", AS_OF)
     assert done.returncode == 0
     assert "experiment_enrollment_aggregates_recents_v1: 0 rows in " in done.stderr

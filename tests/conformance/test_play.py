@@ -93,6 +93,7 @@ def tables(played):
         add(tiers.hourly, *spans(played.written_hours))
         add(tiers.recents, recents)
         add(tiers.live)
+        add(tiers.by_hour, {"day": START}, {"day": LEAP_DAY})
     for dataset in DATASETS.values():
         found[dataset.table.name] = derived(dataset, found)
     return found

@@ -172,16 +172,18 @@ def played(engine, history, datasets=None):
     for relation in (STABLE_MAIN_V4, EVENT_EVENTS, MAIN_EVENTS, CLIENTS_DAILY):
         tables[relation.name] = engine.run(SOURCES[relation.name], {}, tables)
     start, views = reference.recents_start(history.played), {}
+    latest = reference.latest_window(history.as_of)
+    past = [{"day": FIRST.date() + n * DAY} for n in range((latest.date() - FIRST.date()).days)]
     for tiers in TIERS:
         days = [{"day": day} for day in sorted(history.final_days)]
         hours = [{"start": hour, "end": hour + HOUR} for hour in sorted(history.written_hours)]
         recents = [{"start": start, "end": history.as_of}]
         written = {tiers.daily: days, tiers.hourly: hours, tiers.recents: recents}
         tables |= {r.name: partitions(engine, r, tables, given) for r, given in written.items()}
+        tables[tiers.by_hour.name] = partitions(engine, tiers.by_hour, tables, past)
         views[tiers.live.name] = engine.run(view(tiers.live, NAMES), {}, tables)
     days = [{"day": day} for day in sorted(history.final_days)]
     tables[ACTIVE_CLIENTS.name] = partitions(engine, ACTIVE_CLIENTS, tables, days)
-    latest = reference.latest_window(history.as_of)
     days = [FIRST.date() + n * DAY for n in range((latest - FIRST).days + 1)]
     for dataset in datasets:
         tables[dataset.table.name] = successive_days(engine, dataset, tables, days, latest)
@@ -243,10 +245,12 @@ def test_every_table_is_what_plain_python_computes(promised):
             ENROLLMENT.hourly: reference.enrollment_hourly(told),
             ENROLLMENT.recents: reference.enrollment_recents(told),
             ENROLLMENT.live: reference.enrollment_live(told),
+            ENROLLMENT.by_hour: reference.enrollment_by_hour(told),
             SEARCH.daily: reference.search_daily(told),
             SEARCH.hourly: reference.search_hourly(told),
             SEARCH.recents: reference.search_recents(told),
             SEARCH.live: reference.search_live(told),
+            SEARCH.by_hour: reference.search_by_hour(told),
             ACTIVE_CLIENTS: reference.daily_active_clients(told),
         }
         derived = reference.derived(told)
@@ -381,7 +385,8 @@ def test_days_computed_one_from_the_other_are_the_sum_over_all_of_history(promis
         columns = dataset.table.column_names
         before = [dict(zip(columns, row, strict=True)) for row in wanted[days[0] - DAY]]
         latest = reference.latest_window(as_of)
-        found = successive_days(engine, dataset, tables, days, latest, before)
+        given = {**tables, dataset.tiers.by_hour.name: by_hour(dataset.tiers, tables)}
+        found = successive_days(engine, dataset, given, days, latest, before)
         rows = [row for day in days for row in wanted[day]]
         assert_same_rows(tuples(found, columns), rows, dataset.name)
 
@@ -394,6 +399,22 @@ def test_days_computed_one_from_the_other_are_the_sum_over_all_of_history(promis
         st.sampled_from(lengths),
         examples=(25, 1),
     )
+
+
+def by_hour(tiers, tables):
+    """The sums by the hour of every day."""
+    hours = defaultdict(list)
+    for row in (dict(zip(tiers.columns, r, strict=True)) for r in right_tier(tiers, tables)):
+        hours[reference.hour_of(row["window_start"]), row["experiment"]].append(row)
+    return [
+        {
+            "hour": hour,
+            "experiment": experiment,
+            **{measure: sum(row[measure] for row in rows) for measure in tiers.measures},
+            "last_window": max(row["window_start"] for row in rows),
+        }
+        for (hour, experiment), rows in hours.items()
+    ]
 
 
 def whole_history(dataset, tables, as_of):

@@ -91,7 +91,7 @@ def test_from_pings_to_tables_files_and_frames(world):
     # A backfill changes what it writes, and the next live run what builds on it.
     before = playing.tables(monitor)
     done = monitor.backfill(START, START + DAY, as_of=NOW)
-    assert len(done.written) == len(done.plan.steps) == 3 + 9
+    assert len(done.written) == len(done.plan.steps) == 3 + 2 + 9
     assert playing.tables(monitor) == before
     monitor.run("live", NOW)
     playing.assert_as_expected(monitor, later)
